@@ -1,0 +1,85 @@
+import type { DType } from "../../tensor/dtype.ts";
+import { normalizeAxis, show, sizeOf } from "../../tensor/shape.ts";
+import { tensor } from "../../tensor/tensor.ts";
+import { apply, type Op, type Value } from "../value.ts";
+import { cast, equal } from "./elementwise.ts";
+import { matmul } from "./matmul.ts";
+import { reshape } from "./movement.ts";
+import { constant, item } from "./source.ts";
+
+/**
+ * Slices of x along `axis` at int64 `indices` (any shape, ≥ 0), which take the axis' place.
+ * The gradient is a product with a one-hot matrix: exact and reproducible, meant for short axes.
+ */
+export function gather(x: Value, indices: Value, axis = 0): Value {
+  return apply(gatherOp, [x, indices], { axis: normalizeAxis(axis, x.shape.length) });
+}
+const gatherOp: Op<{ axis: number }> = {
+  name: "Gather",
+  infer: ([x, indices], { axis }) => {
+    needsInt64(indices!);
+    return { dtype: x!.dtype, shape: [...x!.shape.slice(0, axis), ...indices!.shape, ...x!.shape.slice(axis + 1)] };
+  },
+  vjp: (dy, { inputs: [x, indices], attrs: { axis } }) => {
+    const [before, after] = [x!.shape.slice(0, axis), x!.shape.slice(axis + 1)];
+    const count = sizeOf(indices!.shape);
+    const rows = reshape(dy, [sizeOf(before), count, sizeOf(after)]);
+    const hot = oneHot(reshape(indices!, [count]), x!.shape[axis]!, x!.dtype); // [count, n]
+    return [reshape(matmul(hot, rows, { transA: true }), x!.shape), null];
+  },
+};
+
+/** Rows of each sample: x [B, L, ...] at int64 indices [B, K] → [B, K, ...]. */
+export function takeRows(x: Value, indices: Value): Value {
+  return apply(takeRowsOp, [x, indices], {});
+}
+const takeRowsOp: Op = {
+  name: "GatherND",
+  infer: ([x, indices]) => {
+    needsInt64(indices!);
+    if (x!.shape.length < 2 || indices!.shape.length !== 2 || x!.shape[0] !== indices!.shape[0])
+      throw new Error(`needs [B,L,...] and indices [B,K], but got ${show(x!.shape)} and ${show(indices!.shape)}`);
+    return { dtype: x!.dtype, shape: [...indices!.shape, ...x!.shape.slice(2)] };
+  },
+  vjp: (dy, { inputs: [x, indices] }) => {
+    const [samples, length] = x!.shape as [number, number];
+    const hot = oneHot(indices!, length, x!.dtype); // [B, K, L]
+    const rows = reshape(dy, [samples, indices!.shape[1]!, sizeOf(x!.shape.slice(2))]);
+    return [reshape(matmul(hot, rows, { transA: true }), x!.shape), null];
+  },
+  lower: (emit, [x, indices], { inputs }) => {
+    const shape = tensor("int64", [3], BigInt64Array.from([...inputs[1]!.shape, 1], BigInt));
+    const column = emit.node("Reshape", [indices!, emit.constant(shape)]);
+    return emit.node("GatherND", [x!, column], { batch_dims: 1 });
+  },
+};
+
+/** 1 where `indices` (int64) equals the position on a new last axis of length `depth`, else 0. */
+export function oneHot(indices: Value, depth: number, dtype: DType = "float32"): Value {
+  const positions = constant(tensor("int64", [depth], BigInt64Array.from({ length: depth }, (_, i) => BigInt(i))));
+  return cast(equal(reshape(indices, [...indices.shape, 1]), positions), dtype);
+}
+
+/** Positions (int64) that sort x ascending along the last axis; equal elements keep their order. */
+export function argsort(x: Value): Value {
+  return item(apply(topKOp, [x], {}), 1, x.shape, "int64");
+}
+const topKOp: Op = {
+  name: "TopK",
+  infer: ([x]) => x!,
+  vjp: () => [null],
+  lower: (emit, [x], y) => {
+    const count = emit.constant(tensor("int64", [1], BigInt64Array.of(BigInt(y.shape.at(-1)!))));
+    return emit.node("TopK", [x!, count], { axis: -1, largest: 0, sorted: 1 }, { results: 2 });
+  },
+};
+
+/** The permutation that undoes `order` [B, L] (int64). */
+export function invertPermutation(order: Value): Value {
+  // order[b, r] = l  <=>  inverse[b, l] = r; sorting the positions by value gives exactly that
+  return argsort(order);
+}
+
+function needsInt64(indices: Value) {
+  if (indices.dtype !== "int64") throw new Error(`indices must be int64, but are ${indices.dtype}`);
+}

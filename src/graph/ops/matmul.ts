@@ -1,0 +1,98 @@
+import { broadcast, type Shape, show } from "../../tensor/shape.ts";
+import { apply, type Attrs, type Op, type Type, type Value } from "../value.ts";
+
+export interface MatmulOptions {
+  /** Use a with its last two axes swapped. */
+  transA?: boolean;
+  /** Use b with its last two axes swapped. */
+  transB?: boolean;
+  /** Scale of the product (default 1). */
+  alpha?: number;
+}
+interface MatmulAttrs extends Attrs {
+  readonly transA: boolean;
+  readonly transB: boolean;
+  readonly alpha: number;
+}
+
+/** alpha · a b over the last two axes: [..., M, K] · [..., K, N] → [..., M, N]; the other axes broadcast. */
+export function matmul(a: Value, b: Value, { transA = false, transB = false, alpha = 1 }: MatmulOptions = {}): Value {
+  return apply(matmulOp, [a, b], { transA, transB, alpha });
+}
+const matmulOp: Op<MatmulAttrs> = {
+  name: "MatMul",
+  infer: ([a, b], { transA, transB }) => {
+    if (a!.shape.length < 2 || b!.shape.length < 2)
+      throw new Error(`needs two axes or more, but got ${show(a!.shape)} and ${show(b!.shape)}`);
+    const { dtype, rows, columns } = product(a!, b!, transA, transB);
+    return { dtype, shape: [...broadcast(a!.shape.slice(0, -2), b!.shape.slice(0, -2)), rows, columns] };
+  },
+  vjp: (dy, { inputs: [a, b], attrs: { transA, transB, alpha } }) => [
+    transA
+      ? matmul(b!, dy, { transA: transB, transB: true, alpha })
+      : matmul(dy, b!, { transB: !transB, alpha }),
+    transB
+      ? matmul(dy, a!, { transA: true, transB: transA, alpha })
+      : matmul(a!, dy, { transA: !transA, alpha }),
+  ],
+  lower: (emit, inputs, y) => {
+    const { transA, transB, alpha } = y.attrs;
+    if (!transA && !transB && alpha === 1) return emit.node("MatMul", inputs);
+    if (y.dtype === "float32") {
+      const attrs = { transA: Number(transA), transB: Number(transB), alpha: { float: alpha } };
+      return emit.node("FusedMatMul", inputs, attrs, { domain: "com.microsoft" });
+    }
+    if (alpha !== 1) throw new Error(`MatMul: alpha needs float32, but the type is ${y.dtype}`);
+    const swap = (name: string, shape: Shape) => {
+      const axes = shape.map((_, i) => i);
+      return emit.node("Transpose", [name], { perm: [...axes.slice(0, -2), axes.length - 1, axes.length - 2] });
+    };
+    const a = transA ? swap(inputs[0]!, y.inputs[0]!.shape) : inputs[0]!;
+    const b = transB ? swap(inputs[1]!, y.inputs[1]!.shape) : inputs[1]!;
+    return emit.node("MatMul", [a, b]);
+  },
+};
+
+export interface GemmOptions {
+  transA?: boolean;
+  transB?: boolean;
+  /** Added to the product, broadcast to [M, N]. */
+  c?: Value;
+}
+interface GemmAttrs extends Attrs {
+  readonly transA: boolean;
+  readonly transB: boolean;
+}
+
+/** a b + c of matrices: [M, K] · [K, N] (+ c) → [M, N]. */
+export function gemm(a: Value, b: Value, { transA = false, transB = false, c }: GemmOptions = {}): Value {
+  return apply(gemmOp, c === undefined ? [a, b] : [a, b, c], { transA, transB });
+}
+export const gemmOp: Op<GemmAttrs> = {
+  name: "Gemm",
+  infer: ([a, b, c], { transA, transB }) => {
+    if (a!.shape.length !== 2 || b!.shape.length !== 2)
+      throw new Error(`needs two matrices, but got ${show(a!.shape)} and ${show(b!.shape)}`);
+    const { dtype, rows, columns } = product(a!, b!, transA, transB);
+    const shape = [rows, columns];
+    if (c !== undefined && show(broadcast(c.shape, shape)) !== show(shape))
+      throw new Error(`cannot add ${show(c.shape)} to a product of shape ${show(shape)}`);
+    return { dtype, shape };
+  },
+  vjp: (dy, { inputs: [a, b], attrs: { transA, transB } }) => [
+    transA ? gemm(b!, dy, { transA: transB, transB: true }) : gemm(dy, b!, { transB: !transB }),
+    transB ? gemm(dy, a!, { transA: true, transB: transA }) : gemm(a!, dy, { transA: !transA }),
+    dy,
+  ],
+  lower: (emit, inputs, { attrs: { transA, transB } }) =>
+    emit.node("Gemm", inputs, { transA: Number(transA), transB: Number(transB) }),
+};
+
+function product(a: Value, b: Value, transA: boolean, transB: boolean): Pick<Type, "dtype"> & Record<"rows" | "columns", number> {
+  const [rows, inner] = transA ? [a.shape.at(-1)!, a.shape.at(-2)!] : [a.shape.at(-2)!, a.shape.at(-1)!];
+  const [innerB, columns] = transB ? [b.shape.at(-1)!, b.shape.at(-2)!] : [b.shape.at(-2)!, b.shape.at(-1)!];
+  const text = (x: Value, swapped: boolean) => show(x.shape) + (swapped ? " transposed" : "");
+  if (a.dtype !== b.dtype || inner !== innerB)
+    throw new Error(`cannot multiply ${a.dtype}${text(a, transA)} by ${b.dtype}${text(b, transB)}`);
+  return { dtype: a.dtype, rows, columns };
+}

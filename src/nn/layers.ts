@@ -1,0 +1,133 @@
+import { sizeOf } from "../tensor/shape.ts";
+import { tensor } from "../tensor/tensor.ts";
+import * as op from "../graph/ops/index.ts";
+import type { Value } from "../graph/value.ts";
+import { type Initializer, ones, xavierUniform, zeros } from "./init.ts";
+import type { Scope } from "./scope.ts";
+
+export interface LinearOptions {
+  bias?: boolean;
+  weightInit?: Initializer;
+  biasInit?: Initializer;
+}
+
+/** x W' + b: [..., in] → [..., out]. Weight [out, in], as in PyTorch. */
+export function linear(
+  p: Scope,
+  x: Value,
+  out: number,
+  { bias = true, weightInit = xavierUniform(), biasInit = zeros }: LinearOptions = {},
+): Value {
+  const weight = p.parameter("weight", [out, x.shape.at(-1)!], weightInit);
+  return project(x, weight, bias ? p.parameter("bias", [out], biasInit) : undefined);
+}
+
+/** x weight' + bias for variables at hand. */
+export function project(x: Value, weight: Value, bias?: Value): Value {
+  const [out, width] = weight.shape as [number, number];
+  const rows = op.reshape(x, [sizeOf(x.shape) / width, width]);
+  const y = op.gemm(rows, weight, { transB: true, ...(bias === undefined ? {} : { c: bias }) });
+  return op.reshape(y, [...x.shape.slice(0, -1), out]);
+}
+
+/** Layer normalisation of the last axis. `fixedBias`: no gradient reaches the bias. */
+export function norm(p: Scope, x: Value, { fixedBias = false } = {}): Value {
+  const shape = [x.shape.at(-1)!];
+  const bias = p.parameter("bias", shape, zeros);
+  return op.layerNorm(x, p.parameter("weight", shape, ones), fixedBias ? op.stopGradient(bias) : bias, 1e-6);
+}
+
+export interface AttentionOptions {
+  heads: number;
+  weightInit?: Initializer;
+  /** Only the first `queries` tokens ask (default: all): the result has that many tokens. */
+  queries?: number;
+}
+
+/** Multi-head self-attention: [B, N, D] → [B, queries, D]. */
+export function attention(p: Scope, x: Value, { heads, weightInit, queries }: AttentionOptions): Value {
+  const [batch, tokens, width] = x.shape as [number, number, number];
+  const asked = queries ?? tokens;
+  const channels = width / heads;
+  const init = weightInit ?? xavierUniform();
+  const weight = p.at("qkv").parameter("weight", [3 * width, width], init);
+  const bias = withoutKeyBias(p.at("qkv").parameter("bias", [3 * width], zeros), width);
+
+  let q: Value, k: Value, v: Value; // each [B, heads, N or asked, channels]
+  if (asked === tokens) {
+    const split = op.reshape(project(x, weight, bias), [batch, tokens, 3, heads, channels]);
+    const parts = op.transpose(split, [2, 0, 3, 1, 4]);
+    [q, k, v] = [0, 1, 2].map((i) => op.reshape(op.slice(parts, 0, i, i + 1), [batch, heads, tokens, channels])) as [
+      Value,
+      Value,
+      Value,
+    ];
+  } else {
+    const rows = (start: number, end: number, z: Value) =>
+      project(z, op.slice(weight, 0, start * width, end * width), op.slice(bias, 0, start * width, end * width));
+    const split = op.reshape(rows(1, 3, x), [batch, tokens, 2, heads, channels]);
+    const parts = op.transpose(split, [2, 0, 3, 1, 4]);
+    [k, v] = [0, 1].map((i) => op.reshape(op.slice(parts, 0, i, i + 1), [batch, heads, tokens, channels])) as [
+      Value,
+      Value,
+    ];
+    const asking = op.reshape(rows(0, 1, op.slice(x, 1, 0, asked)), [batch, asked, heads, channels]);
+    q = op.transpose(asking, [0, 2, 1, 3]);
+  }
+  const weights = op.softmax(op.matmul(q, k, { transB: true, alpha: channels ** -0.5 })); // [B, heads, asked, N]
+  const mixed = op.reshape(op.transpose(op.matmul(weights, v), [0, 2, 1, 3]), [batch, asked, width]);
+  return linear(p.at("proj"), mixed, width);
+}
+
+/**
+ * The bias of the keys adds the same number to all scores of a query, which softmax ignores: its gradient is exactly
+ * zero. Computed, it would be rounding noise that Adam turns into full-size steps, so it is left out of the computation.
+ */
+function withoutKeyBias(bias: Value, width: number): Value {
+  const mask = Float32Array.from({ length: 3 * width }, (_, i) => (i >= width && i < 2 * width ? 0 : 1));
+  return op.mul(bias, op.constant(tensor("float32", [3 * width], mask)));
+}
+
+/** Two linear layers with GELU between them. */
+export function mlp(p: Scope, x: Value, hidden: number): Value {
+  return linear(p.at("fc2"), op.gelu(linear(p.at("fc1"), x, hidden)), x.shape.at(-1)!);
+}
+
+export interface BlockOptions extends AttentionOptions {
+  /** Hidden width of the MLP over the width (default 4). */
+  mlpRatio?: number;
+}
+
+/** A pre-norm transformer block: [B, N, D] → [B, queries, D]. */
+export function block(p: Scope, x: Value, { mlpRatio = 4, ...options }: BlockOptions): Value {
+  const attended = attention(p.at("attn"), norm(p.at("norm1"), x), options);
+  const residual = options.queries === undefined ? x : op.slice(x, 1, 0, options.queries);
+  const y = op.add(residual, attended);
+  return op.add(y, mlp(p.at("mlp"), norm(p.at("norm2"), y), mlpRatio * y.shape.at(-1)!));
+}
+
+/**
+ * Batch normalisation in training mode over axis -2: [..., N, C]. Leading axes are separate batches (MoCo v3's two
+ * views); each moves the running statistics in turn, as separate calls in PyTorch do. eps 1e-5, momentum 0.1.
+ */
+export function batchNorm(p: Scope, x: Value, { affine = true } = {}): Value {
+  const [samples, channels] = x.shape.slice(-2) as [number, number];
+  if (samples < 2) throw new Error(`batch normalisation needs two samples or more, but the batch has ${samples}`);
+  const mean = op.reduceMean(x, { axis: -2, keepdims: true });
+  const centered = op.sub(x, mean);
+  const variance = op.reduceMean(op.mul(centered, centered), { axis: -2, keepdims: true });
+  const normalized = op.div(centered, op.sqrt(op.add(variance, 1e-5)));
+
+  const track = (name: string, statistic: Value, init: Initializer, factor: number) => {
+    const batches = op.reshape(op.stopGradient(statistic), [-1, channels]);
+    for (let i = 0; i < batches.shape[0]!; i++) {
+      const now = op.mul(op.reshape(op.slice(batches, 0, i, i + 1), [channels]), 0.1 * factor);
+      p.update(name, op.add(op.mul(p.buffer(name, [channels], init), 0.9), now));
+    }
+  };
+  track("running_mean", mean, zeros, 1);
+  track("running_var", variance, ones, samples / (samples - 1)); // PyTorch tracks the unbiased variance
+  if (!affine) return normalized;
+  const weight = p.parameter("weight", [channels], ones);
+  return op.add(op.mul(normalized, weight), p.parameter("bias", [channels], zeros));
+}

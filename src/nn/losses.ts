@@ -1,0 +1,31 @@
+import * as op from "../graph/ops/index.ts";
+import type { Value } from "../graph/value.ts";
+
+/** Rows divided by their Euclidean length (at least 1e-12, as in PyTorch's `normalize`). */
+export function l2Normalize(x: Value): Value {
+  const squares = op.reduceSum(op.mul(x, x), { axis: -1, keepdims: true });
+  return op.div(x, op.maximum(op.sqrt(op.maximum(squares, 1e-24)), 1e-12));
+}
+
+/** log(sum(exp(x))) over the last axis, without overflow: [..., N] → [...]. */
+export function logSumExp(x: Value): Value {
+  const max = op.stopGradient(op.reduceMax(x, { axis: -1, keepdims: true }));
+  const sum = op.reduceSum(op.exp(op.sub(x, max)), { axis: -1 });
+  return op.add(op.log(sum), op.reshape(max, sum.shape));
+}
+
+/**
+ * InfoNCE of queries [N, D] against keys [N, D], both of unit length: the positive of query n is key n, all other keys
+ * are negatives. Mean over queries of -log softmax(q·k / temperature) at the positive (PAPER.md a.5, without its factor).
+ */
+export function infoNCE(queries: Value, keys: Value, temperature: number): Value {
+  const logits = op.matmul(queries, keys, { transB: true, alpha: 1 / temperature });
+  const positives = op.div(op.reduceSum(op.mul(queries, keys), { axis: -1 }), temperature);
+  return op.reduceMean(op.sub(logSumExp(logits), positives));
+}
+
+/** Mean over rows of the cross entropy between logits [N, C] and class indices [N] (int64). */
+export function crossEntropy(logits: Value, labels: Value): Value {
+  const picked = op.mul(op.logSoftmax(logits), op.oneHot(labels, logits.shape.at(-1)!, logits.dtype));
+  return op.neg(op.reduceMean(op.reduceSum(picked, { axis: -1 })));
+}

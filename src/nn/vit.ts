@@ -1,0 +1,105 @@
+/** Vision Transformer with timm's parameter names (Dosovitskiy et al. 2021; fixed position embedding as in MAE and MoCo v3). */
+import * as op from "../graph/ops/index.ts";
+import type { Value } from "../graph/value.ts";
+import { normal, sinCos2d, torchDefault, xavierUniform, zeros } from "./init.ts";
+import { block, norm, project } from "./layers.ts";
+import type { Scope } from "./scope.ts";
+
+export interface VitConfig {
+  /** Side of the square input image, pixels. */
+  readonly imageSize: number;
+  /** Side of a patch, pixels. */
+  readonly patchSize: number;
+  readonly width: number;
+  readonly depth: number;
+  readonly heads: number;
+}
+
+/** Sizes by name; image size and patch are the ones the name is usually meant with and can be set. */
+export const presets: Readonly<Record<string, VitConfig>> = {
+  "vit-micro": { imageSize: 32, patchSize: 8, width: 128, depth: 6, heads: 4 },
+  "vit-tiny/8": { imageSize: 64, patchSize: 8, width: 192, depth: 12, heads: 3 },
+  "vit-tiny/16": { imageSize: 224, patchSize: 16, width: 192, depth: 12, heads: 3 },
+  "vit-small/16": { imageSize: 224, patchSize: 16, width: 384, depth: 12, heads: 6 },
+  "vit-base/16": { imageSize: 224, patchSize: 16, width: 768, depth: 12, heads: 12 },
+  "vit-large/16": { imageSize: 224, patchSize: 16, width: 1024, depth: 24, heads: 16 },
+};
+
+/** How a fresh encoder is drawn and where its position embedding puts rows and columns (PAPER.md a.2, a.3, a.4). */
+export type Lineage = "mae" | "mocov3";
+
+/** Number of patches of an image. Throws when the sizes do not fit. */
+export function patchCount({ imageSize, patchSize, width, heads }: VitConfig): number {
+  if (imageSize % patchSize !== 0)
+    throw new Error(`the image size ${imageSize} is not a multiple of the patch size ${patchSize}`);
+  if (width % heads !== 0) throw new Error(`the width ${width} is not a multiple of the number of heads ${heads}`);
+  return (imageSize / patchSize) ** 2;
+}
+
+/** Images [B, 3, H, W] cut into patches [B, L, 3·p·p], channels first within a patch, as the patch projection reads them. */
+export function patches(images: Value, patchSize: number): Value {
+  const [batch, channels, height, width] = images.shape as [number, number, number, number];
+  const [rows, columns] = [height / patchSize, width / patchSize];
+  const grid = op.reshape(images, [batch, channels, rows, patchSize, columns, patchSize]);
+  const order = op.transpose(grid, [0, 2, 4, 1, 3, 5]);
+  return op.reshape(order, [batch, rows * columns, channels * patchSize ** 2]);
+}
+
+export interface EncodeOptions {
+  lineage: Lineage;
+  /** Per sample the patches that are seen, int64 [B, K]; all when left out. */
+  keep?: Value;
+  /** `cls`: only the class token's row, [B, 1, D], at less cost; `all` (default): [B, 1 + K, D]. */
+  tokens?: "all" | "cls";
+  /** No gradient reaches the bias of the final norm (default: it does). */
+  fixedNormBias?: boolean;
+}
+
+/** Patches [B, L, 3·p·p] through embedding, blocks and the final norm; row 0 of the result is the class token. */
+export function encode(
+  p: Scope,
+  config: VitConfig,
+  pixels: Value,
+  { lineage, keep, tokens = "all", fixedNormBias = false }: EncodeOptions,
+): Value {
+  const { depth, heads } = config;
+  let x = embed(p, config, pixels, lineage, keep);
+  const weightInit = xavierUniform(lineage === "mocov3" ? 3 : 1);
+  for (let i = 0; i < depth; i++) {
+    // Of the last block only the class token is asked for, so only it has to ask.
+    const last = tokens === "cls" && i === depth - 1;
+    x = block(p.at(`blocks.${i}`), x, { heads, weightInit, ...(last ? { queries: 1 } : {}) });
+  }
+  return norm(p.at("norm"), x, { fixedBias: fixedNormBias });
+}
+
+/** Patch projection, position embedding and class token: [B, L, 3·p·p] → [B, 1 + K, D]. */
+function embed(p: Scope, config: VitConfig, pixels: Value, lineage: Lineage, keep: Value | undefined): Value {
+  const { patchSize, width, imageSize } = config;
+  const count = patchCount(config);
+  const fanIn = 3 * patchSize ** 2;
+  const [batch] = pixels.shape as [number];
+  const cls = p.parameter("cls_token", [1, 1, width], normal(lineage === "mae" ? 0.02 : 1e-6));
+  const positions = p.constant("pos_embed", [1, 1 + count, width], sinCos2d(imageSize / patchSize, lineage));
+  const projection = p.at("patch_embed.proj");
+  const weight = projection.parameter("weight", [width, 3, patchSize, patchSize], xavierUniform());
+  const bias = projection.parameter("bias", [width], lineage === "mae" ? torchDefault(fanIn) : zeros);
+
+  // Patches are dropped before they are projected: the same result as after it, and the gather needs no gradient.
+  const seen = keep === undefined ? pixels : op.takeRows(pixels, keep);
+  const patchPositions = op.slice(positions, 1, 1, 1 + count); // [1, L, D]
+  const places = keep === undefined ? patchPositions : op.gather(op.reshape(patchPositions, [count, width]), keep);
+  const embedded = op.add(project(seen, op.reshape(weight, [width, fanIn]), bias), places);
+  const first = op.expand(op.add(cls, op.slice(positions, 1, 0, 1)), [batch, 1, width]);
+  return op.concat([first, embedded], 1);
+}
+
+/**
+ * Which layer a parameter of the encoder is in: 0 = class token, position and patch embedding; i + 1 = block i;
+ * depth + 1 = everything above (final norm, heads).
+ */
+export function layerOf(name: string, depth: number): number {
+  if (/(^|\.)(cls_token|pos_embed|patch_embed\.)/.test(name)) return 0;
+  const found = /(?:^|\.)blocks\.(\d+)\./.exec(name);
+  return found === null ? depth + 1 : Number(found[1]) + 1;
+}

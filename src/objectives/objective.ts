@@ -1,0 +1,40 @@
+import type { Value } from "../graph/value.ts";
+import type { Scope } from "../nn/scope.ts";
+
+/** Named symbolic values: the fields of a batch, or rows of features. */
+export type Values = Readonly<Record<string, Value>>;
+
+/**
+ * What a network is trained for, as two functions that together are the step: `loss(encode(batch))`.
+ * They are apart because `encode` treats every sample by itself, so it may run in any split of the batch, while `loss`
+ * sees the batch as a whole (batch normalisation, contrast between samples).
+ */
+export interface Objective {
+  readonly name: string;
+  /** Prefix of the backbone's parameters, e.g. `base_encoder.`; its names below the prefix are timm's. */
+  readonly encoder: string;
+  /** Fields of a batch and the shape of one sample of each. */
+  readonly fields: Readonly<Record<string, readonly number[]>>;
+  /** True when the loss of a batch is not the mean of the losses of its parts. */
+  readonly coupled: boolean;
+  encode(p: Scope, batch: Values): Values;
+  loss(p: Scope, encoded: Values): Loss;
+  readonly followers?: readonly Follower[];
+}
+
+/**
+ * Variables that start as copies of others: `target` + x copies `source` + x when a stage begins. With `momentum` the
+ * parameters among them then move before each step, target = momentum·target + (1 - momentum)·source; `progress` is the
+ * share of the stage that is done, in [0, 1].
+ */
+export interface Follower {
+  readonly source: string;
+  readonly target: string;
+  momentum?(progress: number): number;
+}
+
+export interface Loss {
+  readonly loss: Value;
+  /** Scalars to log. */
+  readonly metrics?: Values;
+}

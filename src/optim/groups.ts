@@ -1,0 +1,44 @@
+/**
+ * Per-parameter treatment as data: a list of rules, each a pattern on the parameter's name and what it sets. For every
+ * property the first rule that matches and sets it decides. Layer grafting is nothing but such a list.
+ */
+export interface RateRule {
+  /** Regular expression on the full parameter name. */
+  readonly match: string;
+  /** Factor on the stage's learning rate. */
+  readonly rate?: number;
+  /** False: no weight decay. */
+  readonly decay?: boolean;
+  /** True: not trained; no backward pass is spent on it. */
+  readonly frozen?: boolean;
+}
+
+/** What the rules say about one parameter. */
+export interface Treatment {
+  readonly rate: number;
+  readonly decay: boolean;
+  readonly frozen: boolean;
+}
+
+/** Resolves the rules for one name; unmatched properties are rate 1, decay, not frozen. */
+export function treatment(rules: readonly RateRule[], name: string): Treatment {
+  const first = <K extends "rate" | "decay" | "frozen">(key: K) =>
+    rules.find((rule) => rule[key] !== undefined && new RegExp(rule.match).test(name))?.[key];
+  return { rate: first("rate") ?? 1, decay: first("decay") ?? true, frozen: first("frozen") ?? false };
+}
+
+/**
+ * Rules that cut the encoder into `rates.length` equal groups of blocks, lowest first (PAPER.md a.7). Class token and
+ * embeddings go with the first group; final norm, heads and everything outside the blocks with the last.
+ * Throws when the depth is not a multiple of the number of rates.
+ */
+export function stages(depth: number, rates: readonly number[]): RateRule[] {
+  if (rates.length === 0 || depth % rates.length !== 0)
+    throw new Error(`a depth of ${depth} blocks cannot be cut into ${rates.length} equal groups`);
+  const size = depth / rates.length;
+  const blocks = rates.map((rate, group) => {
+    const numbers = Array.from({ length: size }, (_, i) => group * size + i).join("|");
+    return { match: `(^|\\.)blocks\\.(${numbers})\\.`, rate };
+  });
+  return [{ match: "(^|\\.)(cls_token|patch_embed\\.)", rate: rates[0]! }, ...blocks, { match: "", rate: rates.at(-1)! }];
+}

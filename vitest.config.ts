@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config";
+
+// Tests run on the compiled files: what is tested is what is shipped, worker processes included.
+export default defineConfig({
+  test: {
+    include: ["dist/test/**/*.test.js"],
+    pool: "forks",
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    maxWorkers: 2,
+  },
+});
