@@ -12,6 +12,7 @@ that is worth nothing.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import resource
@@ -37,6 +38,16 @@ def blas_name(torch):
     with open("/proc/self/maps") as file:
         maps = file.read()
     return next((name for name in ("openblas", "blis", "atlas") if "lib" + name in maps), "reference")
+
+
+def blas_kernel():
+    """The processor that OpenBLAS picked its kernels for (OPENBLAS_CORETYPE overrides it), or None."""
+    try:
+        library = ctypes.CDLL("libopenblas.so.0")
+        library.openblas_get_corename.restype = ctypes.c_char_p
+        return library.openblas_get_corename().decode()
+    except (OSError, AttributeError):
+        return None
 
 
 def matmul_gflops(torch, size=768):
@@ -85,7 +96,9 @@ def main():
             "step_torch.py: PyTorch uses the reference BLAS, far below what it can do; install libopenblas0-openmp first",
             file=sys.stderr,
         )
-    say({"ready": True, "torch": torch.__version__, "threads": options.threads, "blas": blas, "matmulGflops": speed})
+    kernel = blas_kernel() if blas == "openblas" else None
+    ready = {"torch": torch.__version__, "threads": options.threads, "blas": blas, "kernel": kernel, "matmulGflops": speed}
+    say({"ready": True, **ready})
     if options.steps > 0:
         for _ in range(options.steps):
             step()

@@ -12,15 +12,11 @@ export function grad(loss: Value, targets: readonly Value[]): (Value | undefined
 }
 
 /** Cotangents of `targets` from pairs of (output, its cotangent): `grad` for outputs of any shape. */
-export function vjp(
-  outputs: readonly (readonly [Value, Value])[],
-  targets: readonly Value[],
-): (Value | undefined)[] {
+export function vjp(outputs: readonly (readonly [Value, Value])[], targets: readonly Value[]): (Value | undefined)[] {
   const order = reachable(outputs.map(([output]) => output));
   const wanted = new Set(targets);
   const active = new Set<Value>(); // depends on a target
-  for (const value of order)
-    if (wanted.has(value) || value.inputs.some((each) => active.has(each))) active.add(value);
+  for (const value of order) if (wanted.has(value) || value.inputs.some((each) => active.has(each))) active.add(value);
 
   const cotangents = new Map<Value, Value>();
   const receive = (value: Value, cotangent: Value) => {
@@ -49,9 +45,8 @@ export function vjp(
 export function accumulate(sum: (shape: Shape) => Value, gradient: Value): Value {
   if (gradient.op === reshapeOp) return accumulate(sum, gradient.inputs[0]!);
   const { op, inputs, attrs } = gradient;
-  if (op === gemmOp && inputs.length === 2)
-    return gemm(inputs[0]!, inputs[1]!, { ...attrs, c: sum(gradient.shape) });
-  if (op === addOp) {
+  if (op === gemmOp && inputs.length === 2) return gemm(inputs[0]!, inputs[1]!, { ...attrs, c: sum(gradient.shape) });
+  if (op === addOp && sameShape(inputs[0]!.shape, inputs[1]!.shape)) {
     const first = accumulate(sum, inputs[0]!);
     return accumulate((shape) => reshape(first, shape), inputs[1]!);
   }
@@ -62,7 +57,9 @@ export function accumulate(sum: (shape: Shape) => Value, gradient: Value): Value
 function sumTo(cotangent: Value, shape: Shape): Value {
   if (sameShape(cotangent.shape, shape)) return cotangent;
   const lead = cotangent.shape.length - shape.length;
-  const axes = cotangent.shape.flatMap((n, axis) => (axis < lead || (shape[axis - lead] === 1 && n !== 1) ? [axis] : []));
+  const axes = cotangent.shape.flatMap((n, axis) =>
+    axis < lead || (shape[axis - lead] === 1 && n !== 1) ? [axis] : [],
+  );
   const isPrefix = axes.every((axis, i) => axis === i);
   if (isPrefix && cotangent.dtype === "float32") {
     // Row sums as a product with ones: multi-threaded, and `accumulate` can add in place.

@@ -42,7 +42,12 @@ export interface Op<A extends Attrs = Attrs> {
 /** Receives ONNX nodes while a graph is lowered. */
 export interface Emitter {
   /** Adds a node and returns the name of its first result; `results` names how many it has. */
-  node(op: string, inputs: readonly string[], attrs?: OnnxAttrs, options?: { domain?: string; results?: number }): string;
+  node(
+    op: string,
+    inputs: readonly string[],
+    attrs?: OnnxAttrs,
+    options?: { domain?: string; results?: number },
+  ): string;
   /** The name of result `index` of the node whose first result is `first`. */
   result(first: string, index: number): string;
   /** The name of a constant. */

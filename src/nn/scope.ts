@@ -69,6 +69,7 @@ export class Scope {
     }
     if (!sameShape(known.shape, shape))
       throw new Error(`${fullName} is used as ${show(known.shape)} and as ${show(shape)}`);
+    if (known.role !== role) throw new Error(`${fullName} is used as ${known.role} and as ${role}`);
     return known.value;
   }
 }

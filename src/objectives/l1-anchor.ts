@@ -19,8 +19,11 @@ export function l1Anchor(objective: Objective, depth: number, { weight, blocks }
     loss(p, encoded) {
       const { loss, metrics } = objective.loss(p, encoded);
       let total = loss;
-      for (const { name, shape, role, value } of [...p.variables.values()]) {
-        if (role !== "parameter" || !name.startsWith(objective.encoder) || layerOf(name, depth) > blocks) continue;
+      const anchored = [...p.variables.values()].filter(
+        ({ name, role }) =>
+          role === "parameter" && name.startsWith(objective.encoder) && layerOf(name, depth) <= blocks,
+      );
+      for (const { name, shape, value } of anchored) {
         const anchor = p.constant(`l1_anchor.${name.slice(objective.encoder.length)}`, shape, zeros);
         total = op.add(total, op.mul(op.reduceSum(op.abs(op.sub(value, anchor))), weight));
       }

@@ -74,7 +74,9 @@ function encodeVisible(p: Scope, model: VitConfig, { maskRatio }: MaeOptions, ba
   const count = patchCount(model);
   const keepCount = Math.floor(count * (1 - maskRatio));
   if (keepCount < 1 || keepCount >= count)
-    throw new Error(`mask ratio ${maskRatio} leaves ${keepCount} of ${count} patches; it must leave some and hide some`);
+    throw new Error(
+      `mask ratio ${maskRatio} leaves ${keepCount} of ${count} patches; it must leave some and hide some`,
+    );
   const order = op.argsort(batch["noise"]!); // [B, L]
   const kept = op.slice(order, 1, 0, keepCount);
   const removed = op.slice(order, 1, keepCount, count);

@@ -39,7 +39,7 @@ export function lower(
   for (const [name, value] of Object.entries(outputs)) {
     const source = names.get(value)!;
     if (produced.has(source) && !renamed.has(source)) renamed.set(source, name);
-    else nodes.push({ node: identity(source, name), ready: value.id });
+    else nodes.push({ node: identity(source, name), depth: lowering.depths.get(value)! });
   }
   const rename = (name: string) => renamed.get(name) ?? name;
   for (const { node } of nodes) {
@@ -49,7 +49,7 @@ export function lower(
 
   const used = new Set(nodes.flatMap(({ node }) => node.input));
   const isLeaf = ({ node }: LoweredNode) => !node.output.some((name) => used.has(name));
-  const leaves = nodes.filter(isLeaf).sort((a, b) => b.ready - a.ready);
+  const leaves = nodes.filter(isLeaf).sort((a, b) => b.depth - a.depth);
   const ordered = [...nodes.filter((node) => !isLeaf(node)), ...leaves];
   const model = encodeModel(
     {
@@ -66,8 +66,8 @@ export function lower(
 
 interface LoweredNode {
   readonly node: NodeProto;
-  /** Id of the newest value the node reads: grows along the backward pass. */
-  readonly ready: number;
+  /** Nodes on the longest way to this one: grows along the backward pass, so it tells when the node becomes ready. */
+  readonly depth: number;
 }
 
 /** Collects nodes, inputs and constants. */
@@ -75,12 +75,14 @@ class Lowering implements Emitter {
   readonly nodes: LoweredNode[] = [];
   readonly inputs = new Map<string, Type>();
   readonly constants = new Map<string, TensorProto>();
-  #ready = 0;
+  readonly depths = new Map<Value, number>();
+  #depth = 0;
 
   /** The name under which later nodes find the value. */
   value(value: Value, names: ReadonlyMap<Value, string>): string {
     const args = value.inputs.map((each) => names.get(each)!);
-    this.#ready = Math.max(0, ...value.inputs.map((each) => each.id));
+    this.#depth = Math.max(-1, ...value.inputs.map((each) => this.depths.get(each)!)) + 1;
+    this.depths.set(value, this.#depth);
     if (value.op === inputOp) {
       const name = value.attrs["name"] as string;
       if (this.inputs.has(name)) throw new Error(`two different inputs are named ${name}`);
@@ -98,10 +100,10 @@ class Lowering implements Emitter {
     attrs: OnnxAttrs = {},
     { domain = "", results = 1 }: { domain?: string; results?: number } = {},
   ): string {
-    const first = `v${this.nodes.length}`;
+    const first = `%${this.nodes.length}`; // the sign keeps clear of the names of inputs and outputs
     const output = Array.from({ length: results }, (_, i) => this.result(first, i));
     const node = { op_type: op, domain, name: first, input: [...input], output, attribute: attributes(attrs) };
-    this.nodes.push({ node, ready: this.#ready });
+    this.nodes.push({ node, depth: this.#depth });
     return first;
   }
 
@@ -114,7 +116,7 @@ class Lowering implements Emitter {
     const key = small ? `${dtype}${show(shape)}${data.join()}` : `${this.constants.size}`;
     const known = this.constants.get(key);
     if (known !== undefined) return known.name;
-    const name = `c${this.constants.size}`;
+    const name = `%c${this.constants.size}`;
     const raw_data = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     this.constants.set(key, { name, data_type: elementTypes[dtype], dims: [...shape], raw_data });
     return name;

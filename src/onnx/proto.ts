@@ -102,7 +102,10 @@ export interface GraphProto {
 }
 
 /** TensorProto.DataType of each element type. */
-export const elementTypes = { float32: 1, int32: 6, int64: 7, bool: 9, float64: 11 } as const satisfies Record<DType, number>;
+export const elementTypes = { float32: 1, int32: 6, int64: 7, bool: 9, float64: 11 } as const satisfies Record<
+  DType,
+  number
+>;
 
 /** Bytes of a model file. Metadata travel as metadata_props. */
 export function encodeModel(graph: GraphProto, metadata: Readonly<Record<string, string>> = {}): Uint8Array {

@@ -40,5 +40,9 @@ export function stages(depth: number, rates: readonly number[]): RateRule[] {
     const numbers = Array.from({ length: size }, (_, i) => group * size + i).join("|");
     return { match: `(^|\\.)blocks\\.(${numbers})\\.`, rate };
   });
-  return [{ match: "(^|\\.)(cls_token|patch_embed\\.)", rate: rates[0]! }, ...blocks, { match: "", rate: rates.at(-1)! }];
+  return [
+    { match: "(^|\\.)(cls_token|patch_embed\\.)", rate: rates[0]! },
+    ...blocks,
+    { match: "", rate: rates.at(-1)! },
+  ];
 }

@@ -36,7 +36,7 @@ export async function allocateBlocks(
 ): Promise<Block[]> {
   const padded = ({ shape }: { shape: Shape }) => Math.ceil(sizeOf(shape) / 4) * 4;
   const blocks: Block[] = [];
-  for (let start = 0; start < wanted.length; ) {
+  for (let start = 0; start < wanted.length;) {
     let bytes = 1024; // the first bytes stay unused, so that no pointer is 0
     let end = start;
     for (; end < wanted.length; end++) {

@@ -56,16 +56,12 @@ export function decodeSafetensors(bytes: Uint8Array, source = "safetensors file"
   const headerLength = Number(view.getBigUint64(0, true));
   if (headerLength > bytes.length - 8)
     throw fail(`its header says ${headerLength} bytes, but only ${bytes.length - 8} follow`);
-  let header: Record<string, unknown>;
-  try {
-    header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + headerLength))) as Record<string, unknown>;
-  } catch {
-    throw fail("its header is not JSON");
-  }
+  const header = parseObject(new TextDecoder().decode(bytes.subarray(8, 8 + headerLength)));
+  if (header === undefined) throw fail("its header is not a JSON object");
   const tensors = new Map<string, Tensor>();
   for (const [name, value] of Object.entries(header)) {
     if (name === "__metadata__") continue;
-    const { dtype: formatName, shape, data_offsets: offsets } = value as Partial<Entry>;
+    const { dtype: formatName, shape, data_offsets: offsets } = (value ?? {}) as Partial<Entry>;
     const dtype = dtypes.get(formatName ?? "");
     if (dtype === undefined)
       throw fail(`tensor ${name} has type ${formatName}; supported: ${[...dtypes.keys()].join(", ")}`);
@@ -74,12 +70,23 @@ export function decodeSafetensors(bytes: Uint8Array, source = "safetensors file"
     const start = 8 + headerLength + offsets[0];
     const end = 8 + headerLength + offsets[1];
     if (!(offsets[0] >= 0 && end <= bytes.length))
-      throw fail(`tensor ${name} ${show(shape)} ends at byte ${end}, after the end of the file (${bytes.length} bytes)`);
+      throw fail(
+        `tensor ${name} ${show(shape)} ends at byte ${end}, after the end of the file (${bytes.length} bytes)`,
+      );
     const data = allocate(dtype, sizeOf(shape));
     new Uint8Array(data.buffer, data.byteOffset, data.byteLength).set(bytes.subarray(start, end));
     tensors.set(name, tensor(dtype, shape, data));
   }
   return { metadata: (header["__metadata__"] ?? {}) as Record<string, string>, tensors };
+}
+
+function parseObject(json: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(json);
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function isShape(value: unknown): value is Shape {

@@ -69,7 +69,10 @@ function measure(fixture: TensorFile, got: Got): Comparison[] {
       differences += (values[i]! - reference) ** 2;
     }
     const group = /^(grad|param)\./.exec(name)?.[1] ?? name;
-    groups.set(group, [...(groups.get(group) ?? []), { name, difference: Math.sqrt(differences), size: Math.sqrt(squares) }]);
+    groups.set(group, [
+      ...(groups.get(group) ?? []),
+      { name, difference: Math.sqrt(differences), size: Math.sqrt(squares) },
+    ]);
   }
   return [...groups].map(([group, tensors]) => {
     const floor = 1e-6 * Math.max(...tensors.map(({ size }) => size));

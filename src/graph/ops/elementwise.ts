@@ -108,17 +108,13 @@ const signOp: Op = { name: "Sign", infer: same, vjp: () => [null] };
 export function less(a: Operand, b: Operand): Value {
   return apply(lessOp, pair(a, b), {});
 }
-const lessOp: Op = {
-  name: "Less",
-  infer: (inputs) => ({ ...broadcastTypes(inputs), dtype: "bool" }),
-  vjp: () => [null, null],
-};
+const lessOp: Op = { name: "Less", infer: compareTypes, vjp: () => [null, null] };
 
 /** a == b, broadcast, as bool. */
 export function equal(a: Operand, b: Operand): Value {
   return apply(equalOp, pair(a, b), {});
 }
-const equalOp: Op = { name: "Equal", infer: lessOp.infer, vjp: () => [null, null] };
+const equalOp: Op = { name: "Equal", infer: compareTypes, vjp: () => [null, null] };
 
 /** a where the bool `condition` holds, else b; broadcast. */
 export function where(condition: Value, a: Operand, b: Operand): Value {
@@ -159,4 +155,8 @@ function same([x]: readonly Value[]): Type {
 function broadcastTypes([a, b]: readonly Value[]): Type {
   if (a!.dtype !== b!.dtype) throw new Error(`element types differ: ${a!.dtype} and ${b!.dtype}`);
   return { dtype: a!.dtype, shape: broadcast(a!.shape, b!.shape) };
+}
+
+function compareTypes(inputs: readonly Value[]): Type {
+  return { ...broadcastTypes(inputs), dtype: "bool" };
 }

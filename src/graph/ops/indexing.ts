@@ -56,21 +56,37 @@ const takeRowsOp: Op = {
 
 /** 1 where `indices` (int64) equals the position on a new last axis of length `depth`, else 0. */
 export function oneHot(indices: Value, depth: number, dtype: DType = "float32"): Value {
-  const positions = constant(tensor("int64", [depth], BigInt64Array.from({ length: depth }, (_, i) => BigInt(i))));
+  const positions = constant(
+    tensor(
+      "int64",
+      [depth],
+      BigInt64Array.from({ length: depth }, (_, i) => BigInt(i)),
+    ),
+  );
   return cast(equal(reshape(indices, [...indices.shape, 1]), positions), dtype);
+}
+
+/** The `count` largest elements of the last axis in descending order, and their positions (int64). No gradient. */
+export function topK(x: Value, count: number): { values: Value; indices: Value } {
+  const values = apply(topKOp, [x], { count, largest: true });
+  return { values, indices: item(values, 1, values.shape, "int64") };
 }
 
 /** Positions (int64) that sort x ascending along the last axis; equal elements keep their order. */
 export function argsort(x: Value): Value {
-  return item(apply(topKOp, [x], {}), 1, x.shape, "int64");
+  return item(apply(topKOp, [x], { count: x.shape.at(-1)!, largest: false }), 1, x.shape, "int64");
 }
-const topKOp: Op = {
+const topKOp: Op<{ count: number; largest: boolean }> = {
   name: "TopK",
-  infer: ([x]) => x!,
+  infer: ([x], { count }) => {
+    const length = x!.shape.at(-1) ?? 0;
+    if (!(count >= 1 && count <= length)) throw new Error(`cannot take ${count} of the last axis of ${show(x!.shape)}`);
+    return { dtype: x!.dtype, shape: [...x!.shape.slice(0, -1), count] };
+  },
   vjp: () => [null],
-  lower: (emit, [x], y) => {
-    const count = emit.constant(tensor("int64", [1], BigInt64Array.of(BigInt(y.shape.at(-1)!))));
-    return emit.node("TopK", [x!, count], { axis: -1, largest: 0, sorted: 1 }, { results: 2 });
+  lower: (emit, [x], { attrs: { count, largest } }) => {
+    const k = emit.constant(tensor("int64", [1], BigInt64Array.of(BigInt(count))));
+    return emit.node("TopK", [x!, k], { axis: -1, largest: Number(largest), sorted: 1 }, { results: 2 });
   },
 };
 

@@ -28,12 +28,8 @@ const matmulOp: Op<MatmulAttrs> = {
     return { dtype, shape: [...broadcast(a!.shape.slice(0, -2), b!.shape.slice(0, -2)), rows, columns] };
   },
   vjp: (dy, { inputs: [a, b], attrs: { transA, transB, alpha } }) => [
-    transA
-      ? matmul(b!, dy, { transA: transB, transB: true, alpha })
-      : matmul(dy, b!, { transB: !transB, alpha }),
-    transB
-      ? matmul(dy, a!, { transA: true, transB: transA, alpha })
-      : matmul(a!, dy, { transA: !transA, alpha }),
+    transA ? matmul(b!, dy, { transA: transB, transB: true, alpha }) : matmul(dy, b!, { transB: !transB, alpha }),
+    transB ? matmul(dy, a!, { transA: true, transB: transA, alpha }) : matmul(a!, dy, { transA: !transA, alpha }),
   ],
   lower: (emit, inputs, y) => {
     const { transA, transB, alpha } = y.attrs;
@@ -88,7 +84,12 @@ export const gemmOp: Op<GemmAttrs> = {
     emit.node("Gemm", inputs, { transA: Number(transA), transB: Number(transB) }),
 };
 
-function product(a: Value, b: Value, transA: boolean, transB: boolean): Pick<Type, "dtype"> & Record<"rows" | "columns", number> {
+function product(
+  a: Value,
+  b: Value,
+  transA: boolean,
+  transB: boolean,
+): Pick<Type, "dtype"> & Record<"rows" | "columns", number> {
   const [rows, inner] = transA ? [a.shape.at(-1)!, a.shape.at(-2)!] : [a.shape.at(-2)!, a.shape.at(-1)!];
   const [innerB, columns] = transB ? [b.shape.at(-1)!, b.shape.at(-2)!] : [b.shape.at(-2)!, b.shape.at(-1)!];
   const text = (x: Value, swapped: boolean) => show(x.shape) + (swapped ? " transposed" : "");

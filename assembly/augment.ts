@@ -1,0 +1,331 @@
+// Image augmentation on 32-bit floats, one image at a time: the kernel behind src/data/augment.ts.
+//
+// Colours are 0 to 255. A canvas is three planes (R, G, B) of width × height floats, `stride` floats apart, with
+// stride >= width * height + 4: loops work on four values and may write up to three values past the end of a plane,
+// which the next plane overwrites or the gap absorbs. JavaScript owns the memory and passes byte addresses.
+// Colour operations follow PIL (and torchvision on PIL images) without its rounding to 8 bits after each of them.
+
+/** First byte that JavaScript may use. */
+export function heapBase(): usize {
+  return __heap_base;
+}
+
+/**
+ * Antialiased resampling weights of one axis, as PIL's precompute_coeffs: `size` input pixels become `target` pixels,
+ * of which the `count` from `first` on are wanted. `filter`: 0 triangle (bilinear), 1 cubic with a = -0.5 (bicubic).
+ * Writes per output pixel its first input pixel and their number to `bounds` (2 × i32) and weights to `weights`
+ * (`taps` f32, taps >= 2 * ceil(support) + 1 where support = (filter + 1) * max(size / target, 1)).
+ */
+export function weigh(
+  filter: i32,
+  size: i32,
+  target: i32,
+  first: i32,
+  count: i32,
+  bounds: usize,
+  weights: usize,
+  taps: i32,
+): void {
+  const scale = <f64>size / <f64>target;
+  const stretch = max(scale, 1.0);
+  const support = <f64>(filter + 1) * stretch;
+  for (let i = 0; i < count; i++) {
+    const center = (<f64>(first + i) + 0.5) * scale;
+    const from = max(<i32>(center - support + 0.5), 0);
+    const to = min(<i32>(center + support + 0.5), size);
+    const row = weights + ((<usize>i * taps) << 2);
+    let sum: f64 = 0;
+    for (let t = 0; t < to - from; t++) {
+      const w = lobe(filter, (<f64>(from + t) - center + 0.5) / stretch);
+      sum += w;
+      store<f32>(row + ((<usize>t) << 2), <f32>w);
+    }
+    const inverse = <f32>(1.0 / sum);
+    for (let t = 0; t < to - from; t++) {
+      const at = row + ((<usize>t) << 2);
+      store<f32>(at, load<f32>(at) * inverse);
+    }
+    store<i32>(bounds + ((<usize>i) << 3), from);
+    store<i32>(bounds + ((<usize>i) << 3), to - from, 4);
+  }
+}
+
+function lobe(filter: i32, distance: f64): f64 {
+  const x = abs(distance);
+  if (filter == 0) return max(1.0 - x, 0.0);
+  if (x < 1.0) return (1.5 * x - 2.5) * x * x + 1.0;
+  if (x < 2.0) return ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0;
+  return 0.0;
+}
+
+/**
+ * Resamples interleaved 8-bit RGB at `source` (rows `pitch` bytes apart, readable 16 bytes past the end) onto a canvas
+ * of width × height, mirrored when `flip`. As in PIL, rows come first and are clamped before columns follow, which
+ * shows where bicubic overshoots. Scratch: `line` holds (source columns) * 3 + 20 floats, `middle` (source rows) *
+ * width * 4 floats: R, G, B and a lane that nobody reads.
+ */
+export function resample(
+  source: usize,
+  pitch: i32,
+  boundsX: usize,
+  weightsX: usize,
+  tapsX: i32,
+  boundsY: usize,
+  weightsY: usize,
+  tapsY: i32,
+  width: i32,
+  height: i32,
+  flip: i32,
+  line: usize,
+  middle: usize,
+  canvas: usize,
+  stride: i32,
+): void {
+  const zero = f32x4.splat(0);
+  const lastX = boundsX + ((<usize>(width - 1)) << 3);
+  const begin = load<i32>(boundsX) * 3;
+  const end = (load<i32>(lastX) + load<i32>(lastX, 4)) * 3;
+  const lastY = boundsY + ((<usize>(height - 1)) << 3);
+  const top = load<i32>(boundsY);
+  const bottom = load<i32>(lastY) + load<i32>(lastY, 4);
+  const across = (<usize>width) << 4;
+  for (let y = top; y < bottom; y++) {
+    const from = source + <usize>(y * pitch);
+    for (let c = begin; c < end; c += 16) {
+      const bytes = v128.load(from + <usize>c);
+      const low = i16x8.extend_low_i8x16_u(bytes);
+      const high = i16x8.extend_high_i8x16_u(bytes);
+      const to = line + ((<usize>c) << 2);
+      v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(low)));
+      v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_u(low)), 16);
+      v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(high)), 32);
+      v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_u(high)), 48);
+    }
+    let to = middle + <usize>(y - top) * across;
+    for (let x = 0; x < width; x++) {
+      let at = line + <usize>load<i32>(boundsX + ((<usize>x) << 3)) * 12;
+      let weight = weightsX + ((<usize>x * tapsX) << 2);
+      const stop = weight + ((<usize>load<i32>(boundsX + ((<usize>x) << 3), 4)) << 2);
+      let sum = zero;
+      for (; weight < stop; weight += 4) {
+        sum = f32x4.add(sum, f32x4.mul(v128.load32_splat(weight), v128.load(at)));
+        at += 12;
+      }
+      v128.store(to, clamp(sum));
+      to += 16;
+    }
+  }
+  const plane = (<usize>stride) << 2;
+  for (let y = 0; y < height; y++) {
+    const rows = middle + <usize>(load<i32>(boundsY + ((<usize>y) << 3)) - top) * across;
+    const column = weightsY + ((<usize>y * tapsY) << 2);
+    const stop = column + ((<usize>load<i32>(boundsY + ((<usize>y) << 3), 4)) << 2);
+    for (let x = 0; x < width; x++) {
+      let at = rows + ((<usize>x) << 4);
+      let sum = zero;
+      for (let weight = column; weight < stop; weight += 4) {
+        sum = f32x4.add(sum, f32x4.mul(v128.load32_splat(weight), v128.load(at)));
+        at += across;
+      }
+      sum = clamp(sum);
+      const to = canvas + ((<usize>(y * width + (flip ? width - 1 - x : x))) << 2);
+      store<f32>(to, f32x4.extract_lane(sum, 0));
+      store<f32>(to + plane, f32x4.extract_lane(sum, 1));
+      store<f32>(to + 2 * plane, f32x4.extract_lane(sum, 2));
+    }
+  }
+}
+
+function luma(r: v128, g: v128, b: v128): v128 {
+  return f32x4.add(
+    f32x4.add(f32x4.mul(r, f32x4.splat(0.299)), f32x4.mul(g, f32x4.splat(0.587))),
+    f32x4.mul(b, f32x4.splat(0.114)),
+  );
+}
+
+function clamp(x: v128): v128 {
+  return f32x4.pmin(f32x4.pmax(x, f32x4.splat(0)), f32x4.splat(255));
+}
+
+/** x * factor + offset over `count` values, kept in 0 to 255: brightness, and the blend of contrast. */
+function affine(from: usize, count: i32, factor: f32, offset: f32): void {
+  const m = f32x4.splat(factor);
+  const o = f32x4.splat(offset);
+  const end = from + ((<usize>count) << 2);
+  for (; from < end; from += 16) v128.store(from, clamp(f32x4.add(f32x4.mul(v128.load(from), m), o)));
+}
+
+/** Blend with black. */
+export function brightness(canvas: usize, count: i32, stride: i32, factor: f32): void {
+  affine(canvas, count, factor, 0);
+  affine(canvas + ((<usize>stride) << 2), count, factor, 0);
+  affine(canvas + ((<usize>stride) << 3), count, factor, 0);
+}
+
+/** Blend with the image's mean luma, rounded to a whole level as PIL does. */
+export function contrast(canvas: usize, count: i32, stride: i32, factor: f32): void {
+  const plane = (<usize>stride) << 2;
+  let mean: f64 = 0;
+  for (let p: usize = 0; p < 3; p++) {
+    let sum = f32x4.splat(0);
+    let i: i32 = 0;
+    for (; i + 4 <= count; i += 4) sum = f32x4.add(sum, v128.load(canvas + p * plane + ((<usize>i) << 2)));
+    let total =
+      <f64>f32x4.extract_lane(sum, 0) +
+      <f64>f32x4.extract_lane(sum, 1) +
+      <f64>f32x4.extract_lane(sum, 2) +
+      <f64>f32x4.extract_lane(sum, 3);
+    for (; i < count; i++) total += <f64>load<f32>(canvas + p * plane + ((<usize>i) << 2));
+    mean += total * (p == 0 ? 0.299 : p == 1 ? 0.587 : 0.114);
+  }
+  const level = <f32>Math.floor(mean / <f64>count + 0.5);
+  for (let p: usize = 0; p < 3; p++) affine(canvas + p * plane, count, factor, level * (1 - factor));
+}
+
+/** Blend with each pixel's own luma; factor 0 is greyscale. */
+export function saturation(canvas: usize, count: i32, stride: i32, factor: f32): void {
+  const plane = (<usize>stride) << 2;
+  const keep = f32x4.splat(factor);
+  const rest = f32x4.splat(1 - factor);
+  const end = canvas + ((<usize>count) << 2);
+  for (let at = canvas; at < end; at += 16) {
+    const r = v128.load(at);
+    const g = v128.load(at + plane);
+    const b = v128.load(at + 2 * plane);
+    const grey = f32x4.mul(luma(r, g, b), rest);
+    v128.store(at, clamp(f32x4.add(f32x4.mul(r, keep), grey)));
+    v128.store(at + plane, clamp(f32x4.add(f32x4.mul(g, keep), grey)));
+    v128.store(at + 2 * plane, clamp(f32x4.add(f32x4.mul(b, keep), grey)));
+  }
+}
+
+/** Turns the hue by `turn` of a full circle in HSV, where value and saturation stay. */
+export function hue(canvas: usize, count: i32, stride: i32, turn: f32): void {
+  const plane = (<usize>stride) << 2;
+  const end = canvas + ((<usize>count) << 2);
+  const zero = f32x4.splat(0);
+  const tiny = f32x4.splat(1e-6);
+  const shift = f32x4.splat(turn * 6);
+  for (let at = canvas; at < end; at += 16) {
+    const r = v128.load(at);
+    const g = v128.load(at + plane);
+    const b = v128.load(at + 2 * plane);
+    const value = f32x4.pmax(f32x4.pmax(r, g), b);
+    const chroma = f32x4.sub(value, f32x4.pmin(f32x4.pmin(r, g), b));
+    // Sixths of the circle: (g - b) / c where red is largest, 2 + (b - r) / c for green, 4 + (r - g) / c for blue.
+    const isRed = f32x4.eq(value, r);
+    const isGreen = f32x4.eq(value, g);
+    const difference = v128.bitselect(
+      f32x4.sub(g, b),
+      v128.bitselect(f32x4.sub(b, r), f32x4.sub(r, g), isGreen),
+      isRed,
+    );
+    const sector = v128.bitselect(zero, v128.bitselect(f32x4.splat(2), f32x4.splat(4), isGreen), isRed);
+    const sixths = f32x4.add(f32x4.add(sector, f32x4.div(difference, f32x4.pmax(chroma, tiny))), shift);
+    v128.store(at, channel(value, chroma, sixths, 5));
+    v128.store(at + plane, channel(value, chroma, sixths, 3));
+    v128.store(at + 2 * plane, channel(value, chroma, sixths, 1));
+  }
+}
+
+/** HSV to one channel: value - chroma * clamp(min(k, 4 - k), 0, 1) with k = (n + sixths) mod 6. */
+function channel(value: v128, chroma: v128, sixths: v128, n: f32): v128 {
+  let k = f32x4.add(sixths, f32x4.splat(n));
+  k = f32x4.sub(k, f32x4.mul(f32x4.floor(f32x4.mul(k, f32x4.splat(<f32>(1.0 / 6.0)))), f32x4.splat(6)));
+  const slope = f32x4.pmin(k, f32x4.sub(f32x4.splat(4), k));
+  const share = f32x4.pmin(f32x4.pmax(slope, f32x4.splat(0)), f32x4.splat(1));
+  return f32x4.sub(value, f32x4.mul(chroma, share));
+}
+
+/** Inverts values from `threshold` on. */
+export function solarize(canvas: usize, count: i32, stride: i32, threshold: f32): void {
+  const limit = f32x4.splat(threshold);
+  const full = f32x4.splat(255);
+  for (let p: usize = 0; p < 3; p++) {
+    let at = canvas + ((p * stride) << 2);
+    const end = at + ((<usize>count) << 2);
+    for (; at < end; at += 16) {
+      const x = v128.load(at);
+      v128.store(at, v128.bitselect(f32x4.sub(full, x), x, f32x4.ge(x, limit)));
+    }
+  }
+}
+
+/**
+ * Separable blur by a symmetric window, edges replicated. `weights`: radius + 1 floats, centre first, that sum to 1
+ * when mirrored.
+ * Scratch: `line` holds width + 2 * radius + 4 floats, `plane` one plane (stride floats).
+ */
+export function blur(
+  canvas: usize,
+  width: i32,
+  height: i32,
+  stride: i32,
+  weights: usize,
+  radius: i32,
+  line: usize,
+  plane: usize,
+): void {
+  const pitch = (<usize>width) << 2;
+  const middle = line + ((<usize>radius) << 2);
+  const center = v128.load32_splat(weights);
+  for (let p: usize = 0; p < 3; p++) {
+    const base = canvas + ((p * stride) << 2);
+    for (let y: usize = 0; y < <usize>height; y++) {
+      const row = base + y * pitch;
+      memory.copy(middle, row, pitch);
+      const left = load<f32>(row);
+      const right = load<f32>(row + pitch - 4);
+      for (let i: usize = 0; i < <usize>radius; i++) {
+        store<f32>(line + (i << 2), left);
+        store<f32>(middle + pitch + (i << 2), right);
+      }
+      for (let x: usize = 0; x < pitch; x += 16) {
+        let sum = f32x4.mul(center, v128.load(middle + x));
+        for (let t: usize = 4; t <= (<usize>radius) << 2; t += 4) {
+          const pair = f32x4.add(v128.load(middle + x - t), v128.load(middle + x + t));
+          sum = f32x4.add(sum, f32x4.mul(v128.load32_splat(weights + t), pair));
+        }
+        v128.store(plane + y * pitch + x, sum);
+      }
+    }
+    for (let y: i32 = 0; y < height; y++) {
+      for (let x: usize = 0; x < pitch; x += 16) {
+        let sum = f32x4.mul(center, v128.load(plane + <usize>y * pitch + x));
+        for (let t: i32 = 1; t <= radius; t++) {
+          const above = plane + <usize>max(y - t, 0) * pitch + x;
+          const below = plane + <usize>min(y + t, height - 1) * pitch + x;
+          const pair = f32x4.add(v128.load(above), v128.load(below));
+          sum = f32x4.add(sum, f32x4.mul(v128.load32_splat(weights + ((<usize>t) << 2)), pair));
+        }
+        v128.store(base + <usize>y * pitch + x, sum);
+      }
+    }
+  }
+}
+
+/** Writes plane · scale + offset per channel as compact [3, height, width] floats (16 bytes may be written past it). */
+export function normalize(
+  canvas: usize,
+  count: i32,
+  stride: i32,
+  target: usize,
+  scaleR: f32,
+  scaleG: f32,
+  scaleB: f32,
+  offsetR: f32,
+  offsetG: f32,
+  offsetB: f32,
+): void {
+  for (let p = 0; p < 3; p++) {
+    const m = f32x4.splat(p == 0 ? scaleR : p == 1 ? scaleG : scaleB);
+    const o = f32x4.splat(p == 0 ? offsetR : p == 1 ? offsetG : offsetB);
+    let from = canvas + ((<usize>(p * stride)) << 2);
+    let to = target + ((<usize>(p * count)) << 2);
+    const end = from + ((<usize>count) << 2);
+    for (; from < end; from += 16) {
+      v128.store(to, f32x4.add(f32x4.mul(v128.load(from), m), o));
+      to += 16;
+    }
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * Seconds and memory of one training step: forward, backward and AdamW of all parameters, the loss the mean square of the
+ * class token after the final norm.
+ *
+ *     node dist/bench/step.js --model vit-small/16 --batch 16 --micro 8 --torch
+ *
+ * With `--torch` the same step in eager PyTorch (step_torch.py) runs beside it. Each has a process of its own; they take
+ * turns step by step, so that a machine that slows down slows both. A process prints a line when ready, then a line for
+ * each line "step" or "memory" it reads.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { cpus, loadavg } from "node:os";
+import { createInterface } from "node:readline";
+import { setTimeout } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { fold, key, Random } from "../src/tensor/random.ts";
+import { sizeOf } from "../src/tensor/shape.ts";
+import { tensor } from "../src/tensor/tensor.ts";
+import * as op from "../src/graph/ops/index.ts";
+import { encode, patches, type VitConfig } from "../src/nn/vit.ts";
+import type { Objective } from "../src/objectives/objective.ts";
+import { createStep } from "../src/train/step.ts";
+
+/** The sizes that step_torch.py knows, under its names. */
+const models: Readonly<Record<string, VitConfig>> = {
+  "vit-micro": { imageSize: 32, patchSize: 4, width: 192, depth: 6, heads: 3 }, // 65 tokens
+  "vit-small/16": { imageSize: 224, patchSize: 16, width: 384, depth: 12, heads: 6 },
+  "vit-base/16": { imageSize: 224, patchSize: 16, width: 768, depth: 12, heads: 12 },
+};
+
+const { values: options } = parseArgs({
+  options: {
+    model: { type: "string", default: "vit-small/16" },
+    batch: { type: "string", default: "16" },
+    micro: { type: "string", default: "8" },
+    threads: { type: "string", default: "2" },
+    rounds: { type: "string", default: "5" },
+    torch: { type: "boolean", default: false },
+    python: { type: "string", default: "/usr/bin/python3" },
+    serve: { type: "boolean", default: false },
+  },
+});
+const model = models[options.model];
+if (model === undefined) throw new Error(`unknown model ${options.model}; known: ${Object.keys(models).join(", ")}`);
+await (options.serve ? serve(model) : measure());
+
+/** What a process says: its first line, and its answers to "step" and "memory". */
+interface Said {
+  readonly blas?: string;
+  readonly kernel?: string | null;
+  readonly matmulGflops?: number;
+  readonly torch?: string;
+  readonly seconds?: number;
+  readonly loss?: number;
+  readonly peakBytes?: number;
+}
+
+/** Runs both processes by turns and prints what came out. */
+async function measure() {
+  const { batch, micro, threads, rounds } = options;
+  const sizes = ["--model", options.model, "--batch", batch, "--threads", threads];
+  const load = loadavg().map((x) => x.toFixed(2));
+  console.log(`${options.model}, batch ${batch}, micro-batch ${micro}, ${threads} threads, ${rounds} rounds`);
+  console.log(`${cpus()[0]?.model ?? "unknown processor"}, ${cpus().length} cores; load before: ${load.join(" ")}`);
+
+  const ours = await open(process.execPath, [fileURLToPath(import.meta.url), "--serve", ...sizes, "--micro", micro]);
+  const theirs = options.torch ? await openTorch(sizes) : undefined;
+  const seconds = { ours: [] as number[], theirs: [] as number[] };
+  for (let round = 0; round <= Number(rounds); round++)
+    for (const [name, side] of [
+      ["ours", ours],
+      ["theirs", theirs],
+    ] as const) {
+      if (side === undefined) continue;
+      await setTimeout(300); // threads of the other side that still spin go to sleep
+      const answer = await side.ask("step");
+      if (round > 0) seconds[name].push(answer.seconds!); // the first step warms up
+    }
+
+  await report("layergraft", ours, seconds.ours);
+  if (theirs !== undefined) {
+    await report("PyTorch", theirs, seconds.theirs);
+    const ratios = seconds.ours.map((each, i) => seconds.theirs[i]! / each).sort((a, b) => a - b);
+    const range = `${ratios[0]!.toFixed(2)} to ${ratios.at(-1)!.toFixed(2)}`;
+    const fastest = (Math.min(...seconds.theirs) / Math.min(...seconds.ours)).toFixed(2);
+    const ratio = (median(seconds.theirs) / median(seconds.ours)).toFixed(2);
+    console.log(
+      `ratio PyTorch / layergraft: of medians ${ratio}, of fastest steps ${fastest}; round by round ${range}`,
+    );
+  }
+}
+
+interface Side {
+  readonly ready: Said;
+  ask(command: "step" | "memory"): Promise<Said>;
+  close(): void;
+}
+
+/** PyTorch's process, or undefined with a reason on the console when it would be no fair opponent. */
+async function openTorch(sizes: readonly string[]): Promise<Side | undefined> {
+  const script = fileURLToPath(new URL("../../bench/step_torch.py", import.meta.url)); // from dist/bench/
+  const refuse = (why: string) => {
+    console.log(`no comparison: ${why}`);
+    process.exitCode = 1;
+    return undefined;
+  };
+  if (!existsSync(options.python))
+    return refuse(`there is no ${options.python}; name one that has PyTorch with --python`);
+  let side: Side;
+  try {
+    side = await open(options.python, [script, ...sizes]);
+  } catch {
+    return refuse(`${options.python} could not run ${script}; on Debian, apt-get install python3-torch`);
+  }
+  const { torch, blas, kernel, matmulGflops } = side.ready;
+  console.log(
+    `PyTorch ${torch}, BLAS ${blas}${kernel == null ? "" : ` for ${kernel}`}, ${matmulGflops} GFLOP/s in a product of 768 x 768 matrices`,
+  );
+  if (blas !== "reference") return side;
+  side.close();
+  return refuse("this PyTorch uses the reference BLAS, some 16 times too slow; apt-get install libopenblas0-openmp");
+}
+
+/** Starts a process that speaks the protocol; it ends with this one. */
+async function open(command: string, args: readonly string[]): Promise<Side> {
+  const child: ChildProcess = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
+  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+  const next = async () => {
+    const { value, done } = await lines.next();
+    if (done === true) throw new Error(`${command} ended before it answered`);
+    return JSON.parse(value) as Said;
+  };
+  child.on("error", () => child.stdout!.destroy());
+  return {
+    ready: await next(),
+    ask(question) {
+      child.stdin!.write(`${question}\n`);
+      return next();
+    },
+    close: () => child.stdin!.end(),
+  };
+}
+
+async function report(name: string, side: Side, seconds: readonly number[]) {
+  const peak = (await side.ask("memory")).peakBytes! / 2 ** 30;
+  side.close();
+  const each = seconds.map((s) => s.toFixed(2)).join(" ");
+  const figures = `median ${median(seconds).toFixed(3)} s a step, fastest ${Math.min(...seconds).toFixed(3)}`;
+  console.log(`${name.padEnd(10)} ${figures} (${each}), peak ${peak.toFixed(2)} GiB`);
+}
+
+function median(numbers: readonly number[]): number {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** Our side of the protocol. */
+async function serve(config: VitConfig) {
+  const batch = Number(options.batch);
+  const image = [3, config.imageSize, config.imageSize];
+  const objective: Objective = {
+    name: "bench",
+    encoder: "",
+    coupled: false,
+    fields: { images: image },
+    // All tokens of the last block, as PyTorch computes them, although the class token would do.
+    encode: (p, { images }) => ({ tokens: encode(p, config, patches(images!, config.patchSize), { lineage: "mae" }) }),
+    loss(_, { tokens }) {
+      const cls = op.slice(tokens!, 1, 0, 1);
+      return { loss: op.reduceMean(op.mul(cls, cls)) };
+    },
+  };
+  const step = await createStep(objective, {
+    batch,
+    microBatch: Number(options.micro),
+    rules: [],
+    optimizer: { betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 0.05 },
+    key: key(0),
+    executable: { threads: Number(options.threads) },
+  });
+  const random = new Random(fold(key(0), "images"));
+  const shape = [batch, ...image];
+  const images = tensor(
+    "float32",
+    shape,
+    Float32Array.from({ length: sizeOf(shape) }, () => random.normal()),
+  );
+  const say = (answer: object) => console.log(JSON.stringify(answer));
+
+  say({ ready: true });
+  let number = 0;
+  for await (const line of createInterface({ input: process.stdin })) {
+    if (line === "step") {
+      const start = performance.now();
+      const { loss } = await step.run({ images }, { number: ++number, rate: 1e-4, progress: 0 });
+      say({ seconds: (performance.now() - start) / 1000, loss });
+    } else if (line === "memory") say({ peakBytes: process.resourceUsage().maxRSS * 1024 });
+  }
+  await step.release();
+}

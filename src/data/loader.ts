@@ -1,0 +1,127 @@
+/** Batches for training, made ahead of time by worker threads. Batch (epoch, step) is a pure function of the seed. */
+import { fold, key, Random } from "../tensor/random.ts";
+import { type Tensor, tensor } from "../tensor/tensor.ts";
+import { checkBad, type Skipped } from "./bad.ts";
+import { type Crew, startCrew } from "./crew.ts";
+import { rowMaker } from "./rows.ts";
+import { openSource, type Source, type SourceInput } from "./source.ts";
+import { sample } from "./subset.ts";
+import { shapeOf, type ViewInput, viewSpec } from "./views.ts";
+
+export interface Batch {
+  /** Per view its samples: [batch, 3, size, size] or [batch, length]. */
+  readonly fields: Readonly<Record<string, Tensor<"float32">>>;
+  /** The image in each row, as an index into the loader's source. */
+  readonly indices: Int32Array;
+}
+
+export interface LoaderOptions {
+  readonly source: SourceInput;
+  /** Batch field → view. */
+  readonly views: Readonly<Record<string, ViewInput>>;
+  /** Images per batch. */
+  readonly batch: number;
+  readonly seed: number;
+  /** Worker threads, default 1. 0 does the work in the calling thread. Changes nothing but the time. */
+  readonly workers?: number;
+  /** Memory for decoded images over all workers, default 1 GiB. What does not fit is decoded in every epoch. */
+  readonly cacheBytes?: number;
+  /** Share of unreadable images above which loading fails, default 0.1. */
+  readonly maxBadShare?: number;
+  /** Use only so many images, drawn by the seed. */
+  readonly limit?: number;
+}
+
+export interface Loader {
+  /** The images in use; `label` and `id` take a batch's indices. */
+  readonly source: Source;
+  /** The last, incomplete batch of an epoch is left out. */
+  readonly stepsPerEpoch: number;
+  /** Cheapest in sequence: the two batches after it are made while the caller works. */
+  batch(epoch: number, step: number): Promise<Batch>;
+  /** Unreadable images met so far. A row that asks for one gets the next readable image. */
+  readonly skipped: readonly Skipped[];
+  /** Milliseconds the caller has waited for batches. */
+  waited(): number;
+  close(): Promise<void>;
+}
+
+const batchesAhead = 2;
+
+/** Opens the source and starts the workers. Throws when the source has no image, or fewer than a batch. */
+export async function openLoader(options: LoaderOptions): Promise<Loader> {
+  const { batch: batchSize, seed, workers = 1, cacheBytes = 2 ** 30, maxBadShare = 0.1, limit } = options;
+  const views = Object.fromEntries(Object.entries(options.views).map(([name, view]) => [name, viewSpec.parse(view)]));
+  const source = sample(await openSource(options.source), limit, seed);
+  const { length } = source;
+  if (batchSize > length)
+    throw new Error(
+      `a batch of ${batchSize} is larger than the data set of ${length} images: ` +
+        `set batch to ${length} or less, or add images`,
+    );
+  const rowOptions = { views, seed, cacheBytes, maxBadShare };
+  const crew: Crew =
+    workers === 0
+      ? { make: rowMaker(source, rowOptions), close: async () => undefined }
+      : startCrew({ source: options.source, limit, length, ...rowOptions }, workers);
+
+  const stepsPerEpoch = Math.floor(length / batchSize);
+  const orderOf = remember((epoch) => new Random(fold(key(seed), "order", epoch)).permutation(length));
+  const skipped = new Map<number, Skipped>();
+  const ahead = new Map<number, Promise<Batch>>();
+  let tried = 0;
+  let waitedMs = 0;
+
+  async function make(serial: number): Promise<Batch> {
+    const epoch = Math.floor(serial / stepsPerEpoch);
+    const first = (serial % stepsPerEpoch) * batchSize;
+    const rows = await crew.make(epoch, orderOf(epoch).slice(first, first + batchSize));
+    tried += rows.tried;
+    for (const bad of rows.bad) skipped.set(bad.index, bad);
+    checkBad([...skipped.values()], tried, length, maxBadShare);
+    const fields = Object.entries(rows.fields).map(
+      ([name, data]) => [name, tensor("float32", [batchSize, ...shapeOf(views[name]!)], data)] as const,
+    );
+    return { fields: Object.fromEntries(fields), indices: rows.indices };
+  }
+
+  return {
+    source,
+    stepsPerEpoch,
+    async batch(epoch, step) {
+      if (!(epoch >= 0 && step >= 0 && step < stepsPerEpoch))
+        throw new Error(`there is no step ${step} in epoch ${epoch}: an epoch has steps 0 to ${stepsPerEpoch - 1}`);
+      const serial = epoch * stepsPerEpoch + step;
+      for (const other of ahead.keys()) if (other < serial || other > serial + batchesAhead) ahead.delete(other);
+      const last = workers === 0 ? serial : serial + batchesAhead;
+      for (let next = serial; next <= last; next++)
+        if (!ahead.has(next)) {
+          const started = make(next);
+          started.catch(() => undefined); // the caller hears of it when it asks for this batch
+          ahead.set(next, started);
+        }
+      const start = performance.now();
+      try {
+        return await ahead.get(serial)!;
+      } finally {
+        waitedMs += performance.now() - start;
+      }
+    },
+    get skipped() {
+      return [...skipped.values()].sort((a, b) => a.index - b.index);
+    },
+    waited: () => waitedMs,
+    close: () => crew.close(),
+  };
+}
+
+/** The last two results of `make`: batches are made ahead across the border of two epochs. */
+function remember<T>(make: (n: number) => T): (n: number) => T {
+  const known = new Map<number, T>();
+  return (n) => {
+    const value = known.get(n) ?? make(n);
+    known.set(n, value);
+    for (const old of known.keys()) if (known.size > 2 && old !== n) known.delete(old);
+    return value;
+  };
+}

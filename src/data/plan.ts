@@ -1,0 +1,111 @@
+/** The random choices of a view, drawn once and then plain data: which crop, which operations with which strengths. */
+import type { Random } from "../tensor/random.ts";
+import type { AugmentView, CenterView, ImageView } from "./views.ts";
+
+export interface Box {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** One colour operation or blur, in the order they are applied. */
+export type Operation =
+  | { readonly op: "brightness" | "contrast" | "saturation"; readonly factor: number }
+  | { readonly op: "hue"; readonly turn: number }
+  | { readonly op: "grayscale" }
+  | { readonly op: "blur"; readonly sigma: number }
+  | { readonly op: "solarize"; readonly threshold: number };
+
+export interface Plan {
+  /** The part of the image that is used, in pixels. */
+  readonly crop: Box;
+  /** Size the crop is resized to, in pixels. */
+  readonly resize: { readonly width: number; readonly height: number };
+  /** The part of the resized crop that becomes the view. */
+  readonly window: Box;
+  readonly interpolation: "bilinear" | "bicubic";
+  readonly flip: boolean;
+  readonly operations: readonly Operation[];
+}
+
+/** Draws what `view` does with an image of width × height pixels. A centre view draws nothing. */
+export function draw(view: ImageView, random: Random, width: number, height: number): Plan {
+  return view.kind === "center" ? center(view, width, height) : augmentation(view, random, width, height);
+}
+
+function augmentation(view: AugmentView, random: Random, width: number, height: number): Plan {
+  const { size, jitter, grayscale, blur, solarize } = view;
+  const crop = randomCrop(view, random, width, height);
+  const operations: Operation[] = [];
+  const happens = (probability: number) => random.uniform() < probability;
+  if (jitter !== undefined && happens(jitter.probability)) operations.push(...shuffledJitter(jitter, random));
+  if (grayscale !== undefined && happens(grayscale)) operations.push({ op: "grayscale" });
+  if (blur !== undefined && happens(blur.probability))
+    operations.push({ op: "blur", sigma: random.uniform(...blur.sigma) });
+  if (solarize !== undefined && happens(solarize.probability))
+    operations.push({ op: "solarize", threshold: solarize.threshold });
+  return {
+    crop,
+    resize: { width: size, height: size },
+    window: { left: 0, top: 0, width: size, height: size },
+    interpolation: view.interpolation,
+    flip: happens(view.flip),
+    operations,
+  };
+}
+
+/** torchvision's RandomResizedCrop.get_params: ten tries, then the largest central crop within the ratio's bounds. */
+function randomCrop({ scale, ratio }: AugmentView, random: Random, width: number, height: number): Box {
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const area = width * height * random.uniform(...scale);
+    const aspect = Math.exp(random.uniform(Math.log(ratio[0]), Math.log(ratio[1])));
+    const w = Math.round(Math.sqrt(area * aspect));
+    const h = Math.round(Math.sqrt(area / aspect));
+    if (w > 0 && w <= width && h > 0 && h <= height) {
+      const top = random.integer(height - h + 1);
+      return { left: random.integer(width - w + 1), top, width: w, height: h };
+    }
+  }
+  let [w, h] = [width, height];
+  if (width / height < ratio[0]) h = Math.min(height, Math.round(width / ratio[0]));
+  else if (width / height > ratio[1]) w = Math.min(width, Math.round(height * ratio[1]));
+  return { left: Math.floor((width - w) / 2), top: Math.floor((height - h) / 2), width: w, height: h };
+}
+
+/** torchvision's ColorJitter: the four operations in random order; an operation of strength 0 is left out. */
+function shuffledJitter(jitter: NonNullable<AugmentView["jitter"]>, random: Random): Operation[] {
+  const factor = (strength: number) => random.uniform(Math.max(0, 1 - strength), 1 + strength);
+  const order = random.permutation(4);
+  const { brightness, contrast, saturation, hue } = jitter;
+  const all: (Operation | undefined)[] = [
+    brightness > 0 ? { op: "brightness", factor: factor(brightness) } : undefined,
+    contrast > 0 ? { op: "contrast", factor: factor(contrast) } : undefined,
+    saturation > 0 ? { op: "saturation", factor: factor(saturation) } : undefined,
+    hue > 0 ? { op: "hue", turn: random.uniform(-hue, hue) } : undefined,
+  ];
+  return [...order].map((i) => all[i]).filter((operation) => operation !== undefined);
+}
+
+/** torchvision's Resize and CenterCrop: the longer side is rounded down, the offset to the nearest even pixel. */
+function center({ size, resize, interpolation }: CenterView, width: number, height: number): Plan {
+  const short = Math.min(width, height);
+  const target = {
+    width: width === short ? resize : Math.floor((resize * width) / short),
+    height: height === short ? resize : Math.floor((resize * height) / short),
+  };
+  return {
+    crop: { left: 0, top: 0, width, height },
+    resize: target,
+    window: { left: half(target.width - size), top: half(target.height - size), width: size, height: size },
+    interpolation,
+    flip: false,
+    operations: [],
+  };
+}
+
+/** n / 2 rounded as Python's round: ties go to the even number. */
+function half(n: number): number {
+  const down = Math.floor(n / 2);
+  return n % 2 === 0 ? down : down + (down % 2);
+}

@@ -1,0 +1,104 @@
+/** The rows of a batch: images loaded, views drawn. What a worker thread does; a pure function of seed, epoch, index. */
+import { fold, key, Random } from "../tensor/random.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import { augment } from "./augment.ts";
+import { checkBad, type Skipped } from "./bad.ts";
+import type { Pixels, Source } from "./source.ts";
+import { shapeOf, type ViewSpec } from "./views.ts";
+
+export interface RowOptions {
+  readonly views: Readonly<Record<string, ViewSpec>>;
+  readonly seed: number;
+  /** Decoded images are kept until they take this much. */
+  readonly cacheBytes: number;
+  /** See checkBad. */
+  readonly maxBadShare: number;
+}
+
+export interface Rows {
+  /** Per view its samples, one after the other. */
+  readonly fields: Record<string, Float32Array<ArrayBuffer>>;
+  /** The image in each row: the one asked for, or the next readable one. */
+  readonly indices: Int32Array<ArrayBuffer>;
+  /** Images tried for the first time, and those of them that are unreadable. */
+  readonly tried: number;
+  readonly bad: readonly Skipped[];
+}
+
+/** Loads that run at a time: sharp decodes on other threads, while this one augments. */
+const concurrentLoads = 4;
+
+/** A function that makes rows of `source`, and remembers decoded and unreadable images from call to call. */
+export function rowMaker(source: Source, options: RowOptions): (epoch: number, indices: Int32Array) => Promise<Rows> {
+  const { views, seed, cacheBytes, maxBadShare } = options;
+  const fieldNames = Object.keys(views);
+  const needsPixels = Object.values(views).some((view) => view.kind !== "noise");
+  const cache = new Map<number, Pixels>();
+  const allBad = new Map<number, Skipped>();
+  const isTried = new Uint8Array(source.length);
+  let cachedBytes = 0;
+  let tried = 0;
+
+  async function load(index: number): Promise<Pixels | undefined> {
+    const known = cache.get(index);
+    if (known !== undefined || allBad.has(index)) return known;
+    let pixels: Pixels | undefined;
+    let reason = "";
+    try {
+      pixels = await source.load(index);
+    } catch (error) {
+      reason = error instanceof Error ? error.message : String(error);
+    }
+    tried += 1 - isTried[index]!;
+    isTried[index] = 1;
+    if (pixels === undefined) allBad.set(index, { index, id: source.id(index), reason });
+    else if (cachedBytes + pixels.data.byteLength <= cacheBytes && !cache.has(index)) {
+      cache.set(index, pixels);
+      cachedBytes += pixels.data.byteLength;
+    }
+    return pixels;
+  }
+
+  /** Image `index`, or the first readable one after it; the search goes round once. */
+  async function find(index: number): Promise<{ index: number; pixels: Pixels }> {
+    for (let i = 0; i < source.length; i++) {
+      const candidate = (index + i) % source.length;
+      const pixels = await load(candidate);
+      if (pixels !== undefined) return { index: candidate, pixels };
+      checkBad([...allBad.values()], tried, source.length, maxBadShare);
+    }
+    throw new Error(`none of the ${source.length} images of ${source.name} is readable`);
+  }
+
+  return async function rows(epoch, indices) {
+    const knownBad = allBad.size;
+    const knownTried = tried;
+    const fields = Object.fromEntries(
+      fieldNames.map((name) => [name, new Float32Array(indices.length * sizeOf(shapeOf(views[name]!)))]),
+    );
+    const used = Int32Array.from(indices);
+    const loads: Promise<{ index: number; pixels: Pixels }>[] = []; // the next few rows, this row's first
+    let started = 0;
+    for (let row = 0; row < indices.length; row++) {
+      let pixels: Pixels = { width: 0, height: 0, data: new Uint8Array(0) };
+      if (needsPixels) {
+        for (; started < Math.min(row + concurrentLoads, indices.length); started++) {
+          const next = find(indices[started]!);
+          next.catch(() => undefined); // an earlier row may throw before this one is awaited
+          loads.push(next);
+        }
+        const found = await loads.shift()!;
+        used[row] = found.index;
+        pixels = found.pixels;
+      }
+      for (const name of fieldNames) {
+        const view = views[name]!;
+        const length = sizeOf(shapeOf(view));
+        // Keyed by the image asked for: one that stands in for several is augmented differently each time.
+        const random = new Random(fold(key(seed), "view", name, epoch, indices[row]!));
+        augment(pixels, view, random, fields[name]!.subarray(row * length, (row + 1) * length));
+      }
+    }
+    return { fields, indices: used, tried: tried - knownTried, bad: [...allBad.values()].slice(knownBad) };
+  };
+}

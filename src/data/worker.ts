@@ -1,0 +1,52 @@
+/** Entry of a worker thread: opens the source again and answers requests for rows, one after the other. */
+import { parentPort, workerData } from "node:worker_threads";
+import sharp from "sharp";
+import { rowMaker, type RowOptions, type Rows } from "./rows.ts";
+import { openSource, type SourceInput } from "./source.ts";
+import { sample } from "./subset.ts";
+
+export interface WorkerOptions extends RowOptions {
+  readonly source: SourceInput;
+  readonly limit: number | undefined;
+  /** Number of images that the main thread found. */
+  readonly length: number;
+}
+
+export interface Request {
+  readonly ticket: number;
+  readonly epoch: number;
+  readonly indices: Int32Array;
+}
+
+export type Answer = { readonly ticket: number } & ({ readonly rows: Rows } | { readonly error: string });
+
+// Images are decoded several at a time and seen once: neither threads within an image nor libvips' cache help.
+sharp.concurrency(1);
+sharp.cache(false);
+
+const options = workerData as WorkerOptions;
+const opened = open();
+opened.catch(() => undefined); // reported with the first answer
+
+async function open() {
+  const source = sample(await openSource(options.source), options.limit, options.seed);
+  if (source.length !== options.length)
+    throw new Error(`${source.name} changed while it was opened: ${options.length} images, then ${source.length}`);
+  return rowMaker(source, options);
+}
+
+async function answer({ ticket, epoch, indices }: Request): Promise<void> {
+  try {
+    const rows = await (await opened)(epoch, indices);
+    const buffers = [...Object.values(rows.fields), rows.indices].map((data) => data.buffer);
+    parentPort!.postMessage({ ticket, rows } satisfies Answer, buffers);
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    parentPort!.postMessage({ ticket, error: message } satisfies Answer, []);
+  }
+}
+
+let last = Promise.resolve();
+parentPort!.on("message", (request: Request) => {
+  last = last.then(() => answer(request));
+});

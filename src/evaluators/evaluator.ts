@@ -1,0 +1,56 @@
+/** What an evaluation sees of an encoder: features of labelled images, computed once and shared by all protocols. */
+
+/** One row of `width` numbers per image. */
+export interface Features {
+  readonly rows: Float32Array;
+  readonly count: number;
+  readonly width: number;
+}
+
+/** Features with the class of each row. */
+export interface LabelledFeatures {
+  readonly features: Features;
+  readonly labels: Int32Array;
+}
+
+/** Train: labels may be used. Validation: choices are made here. Test: looked at once. */
+export interface Splits {
+  readonly classes: number;
+  readonly train: LabelledFeatures;
+  readonly validation: LabelledFeatures;
+  readonly test: LabelledFeatures;
+}
+
+export interface Score {
+  readonly name: string;
+  /** Share of correct answers on the test split, in [0, 1]. */
+  readonly value: number;
+  /** Standard deviation over draws, where there are several. */
+  readonly deviation?: number;
+}
+
+/** One protocol, one file. Options with defaults belong to the file. */
+export interface Evaluator<O = unknown> {
+  readonly name: string;
+  run(splits: Splits, options?: O): Promise<Score[]>;
+}
+
+/** The rows at `indices`, copied. */
+export function pick({ features, labels }: LabelledFeatures, indices: ArrayLike<number>): LabelledFeatures {
+  const { rows, width } = features;
+  const picked = new Float32Array(indices.length * width);
+  const classes = new Int32Array(indices.length);
+  for (let i = 0; i < indices.length; i++) {
+    const from = indices[i]!;
+    picked.set(rows.subarray(from * width, (from + 1) * width), i * width);
+    classes[i] = labels[from]!;
+  }
+  return { features: { rows: picked, count: indices.length, width }, labels: classes };
+}
+
+/** Share of places where the two agree. */
+export function accuracy(predicted: ArrayLike<number>, labels: ArrayLike<number>): number {
+  let hits = 0;
+  for (let i = 0; i < labels.length; i++) if (predicted[i] === labels[i]) hits++;
+  return hits / labels.length;
+}

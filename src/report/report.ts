@@ -1,0 +1,54 @@
+/** Run folder → report.html, one self-contained page. */
+import { basename, join, resolve } from "node:path";
+import { writeFileAtomic } from "../run/atomic.ts";
+import { readEvaluation } from "../run/evaluation.ts";
+import { openRun } from "../run/folder.ts";
+import { readMetrics } from "../run/metrics.ts";
+import { readNotes } from "../run/notes.ts";
+import { readSamples } from "../run/samples.ts";
+import { page } from "./page.ts";
+import { appendix } from "./sections/appendix.ts";
+import { header } from "./sections/header.ts";
+import { neighbours } from "./sections/neighbours.ts";
+import { rates } from "./sections/rates.ts";
+import { reconstructions } from "./sections/reconstructions.ts";
+import { results } from "./sections/results.ts";
+import { training } from "./sections/training.ts";
+import { stagesOf } from "./series.ts";
+
+/** Writes the report of the run in `dir` and returns its path. Throws one sentence that names the file at fault. */
+export function writeReport(dir: string): string {
+  const path = join(dir, "report.html");
+  writeFileAtomic(path, renderReport(dir));
+  return path;
+}
+
+/** The page as text. The same run folder gives the same page; a section without data is left out. */
+export function renderReport(dir: string): string {
+  const run = openRun(dir);
+  const name = basename(resolve(dir));
+  const notes = readNotes(dir);
+  const samples = readSamples(dir);
+  const evaluation = readEvaluation(dir);
+  const stages = stagesOf(readMetrics(dir));
+  const sections = [
+    header({ name, description: descriptionOf(run.recipe), environment: run.environment, notes, stages, evaluation }),
+    evaluation && results(evaluation),
+    samples.reconstructions && reconstructions(dir, samples.reconstructions),
+    samples.neighbours && neighbours(dir, samples.neighbours),
+    samples.learningRates && rates(samples.learningRates),
+    training(stages),
+    appendix(run, notes),
+  ];
+  return page(
+    `${name} · layergraft`,
+    sections,
+    `Written by layergraft ${run.environment.layergraft} from the files beside this page.`,
+  );
+}
+
+/** A recipe may describe itself in one sentence. */
+function descriptionOf(recipe: unknown): string | undefined {
+  if (typeof recipe !== "object" || recipe === null || !("description" in recipe)) return undefined;
+  return typeof recipe.description === "string" ? recipe.description : undefined;
+}

@@ -1,0 +1,67 @@
+/** How each stage went: its loss large, everything else it logged as small multiples. */
+import type { MetricRow } from "../../run/metrics.ts";
+import { lineChart } from "../charts.ts";
+import { compact, count, duration, scientific, words } from "../format.ts";
+import { type Html, html } from "../html.ts";
+import { stageColor } from "../palette.ts";
+import { seriesOf, type Stage } from "../series.ts";
+
+/** Drawn first and in this order; metrics of the objective follow. `secondsPerStep` says the same as `imagesPerSecond`. */
+const usual = ["learningRate", "gradientNorm", "imagesPerSecond"];
+const elsewhere = new Set(["stage", "step", "epoch", "loss", "secondsPerStep", ...usual]);
+
+export function training(stages: readonly Stage[]): Html | undefined {
+  if (stages.length === 0) return undefined;
+  return html`<section id="training">
+    <h2>Training</h2>
+    <div class="stages${stages.length === 1 && " single"}">${stages.map((stage, i) => article(stage, i))}</div>
+  </section>`;
+}
+
+function article({ name, rows, seconds }: Stage, index: number): Html {
+  const color = stageColor(index);
+  const { step, epoch } = rows.at(-1)!;
+  const size = [
+    count(step, "step"),
+    epoch !== undefined && `${compact(epoch)} epochs`,
+    seconds !== undefined && duration(seconds),
+  ].filter((part) => part !== false);
+  const loss = seriesOf(rows, "loss");
+  const xLabel = epoch === undefined ? "step" : "epoch";
+  const own = [...new Set(rows.flatMap(namesOf))].filter((metric) => !elsewhere.has(metric));
+  return html`<article>
+    <div class="title">
+      <h3><i style="background: ${color}"></i>Stage ${index + 1}: ${name}</h3>
+      <p>${size.join(" · ")}</p>
+    </div>
+    ${
+      loss.length > 0 &&
+      html`<figure>
+        <figcaption class="small-title">loss</figcaption>
+        ${lineChart(loss, { label: `loss of stage ${name}`, color, xLabel, smoothed: true })}
+      </figure>`
+    }
+    <div class="multiples">${[...usual, ...own].map((metric) => multiple(rows, metric, name, color))}</div>
+  </article>`;
+}
+
+function multiple(rows: readonly MetricRow[], metric: string, stage: string, color: string): Html | undefined {
+  const points = seriesOf(rows, metric);
+  if (points.length === 0) return undefined;
+  const rate = metric === "learningRate";
+  return html`<figure>
+    <figcaption class="small-title">${metric === "imagesPerSecond" ? "images per second" : words(metric)}</figcaption>
+    ${lineChart(points, {
+      label: `${words(metric)} of stage ${stage}`,
+      color,
+      size: "small",
+      smoothed: !rate,
+      zero: rate || metric === "imagesPerSecond",
+      ...(rate ? { format: (value: number) => (value === 0 ? "0" : scientific(value)) } : {}),
+    })}
+  </figure>`;
+}
+
+function namesOf(row: MetricRow): string[] {
+  return Object.keys(row).filter((name) => typeof row[name] === "number");
+}

@@ -1,0 +1,130 @@
+/** The page's only style sheet. Colours of encoders and stages: see palette.ts. */
+export const style = `
+:root {
+  color-scheme: light dark;
+  --paper: #fdfcfa; --card: #ffffff; --ink: #1d2126; --quiet: #666d75; --line: #e7e4de; --faint: #f3f1ec;
+  --hit: #2c8a5b; --warn: #96590a; --warn-paper: #fdf3e2;
+  --base-1: #8b9097; --base-2: #b09a7d; --stage-1: #3a6db3; --stage-2: #c9601f; --stage-3: #7a54a8; --stage-4: #2b8a7e;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --paper: #15171a; --card: #1c1f23; --ink: #e6e4df; --quiet: #9aa0a8; --line: #2d3136; --faint: #22262b;
+    --hit: #57b987; --warn: #e5b062; --warn-paper: #2b2418;
+    --base-1: #8a9099; --base-2: #a8957b; --stage-1: #74a5e8; --stage-2: #ee9055; --stage-3: #b394de; --stage-4: #5cbfb1;
+  }
+}
+* { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; }
+body {
+  margin: 0 auto; padding: 56px 28px 72px; max-width: 1096px; background: var(--paper); color: var(--ink);
+  font: 16px/1.55 ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
+}
+h1, h2, h3, p, dl, dd, figure, pre, ul { margin: 0; }
+h1 { font-size: 34px; line-height: 1.15; letter-spacing: -0.02em; font-weight: 650; overflow-wrap: anywhere; }
+h2 { font-size: 21px; line-height: 1.3; letter-spacing: -0.01em; font-weight: 650; }
+h3 { font-size: 15px; font-weight: 600; }
+section { margin-top: 64px; }
+.lead { max-width: 68ch; margin-top: 10px; color: var(--quiet); }
+.eyebrow, dt, thead th, .small-title { font-size: 13px; color: var(--quiet); font-weight: 500; }
+.eyebrow { margin-bottom: 6px; }
+code, pre { font: 13px/1.6 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
+pre { overflow-x: auto; padding: 14px 16px; border-radius: 8px; background: var(--faint); }
+.number, td, dd { font-variant-numeric: tabular-nums; }
+
+.headline { display: flex; flex-wrap: wrap; gap: 20px 0; margin-top: 40px; }
+.headline > div { padding-right: 36px; }
+.headline > div + div { padding-left: 36px; border-left: 1px solid var(--line); }
+.headline .number { display: block; font-size: 44px; line-height: 1.15; letter-spacing: -0.03em; font-weight: 600; }
+.headline .name { font-size: 14px; color: var(--quiet); }
+.headline + p { margin-top: 14px; font-size: 14px; color: var(--quiet); max-width: 80ch; }
+.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 212px), 1fr)); gap: 18px 24px; }
+header .facts { margin-top: 40px; padding-top: 24px; border-top: 1px solid var(--line); }
+.facts dd { overflow-wrap: anywhere; line-height: 1.4; }
+.command { margin-top: 28px; }
+.command .small-title { margin-bottom: 6px; }
+.command pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+.warnings { margin-top: 32px; padding: 14px 18px; border-radius: 8px; background: var(--warn-paper); color: var(--warn); }
+.warnings ul { padding-left: 18px; }
+
+table { width: 100%; margin-top: 24px; border-collapse: collapse; --columns: 4; }
+th { text-align: left; font-weight: 400; }
+thead th { padding: 0 0 8px 28px; vertical-align: bottom; line-height: 1.3; }
+thead th i { display: inline-block; width: 8px; height: 8px; margin-right: 7px; border-radius: 50%; }
+tbody th { padding: 13px 0; line-height: 1.35; }
+tbody th small { display: block; color: var(--quiet); font-size: 13px; }
+td { padding: 13px 0 13px 28px; width: calc(62% / var(--columns)); vertical-align: top; }
+tbody tr { border-top: 1px solid var(--line); }
+td b { font-weight: 700; }
+td small { color: var(--quiet); font-size: 12px; }
+.bar { position: relative; display: block; height: 4px; margin-top: 5px; border-radius: 2px; background: var(--faint); }
+.bar i { position: absolute; inset: 0 auto 0 0; border-radius: 2px; }
+.bar u { position: absolute; top: -2px; bottom: -2px; width: 1.5px; background: var(--quiet); }
+.notes { margin-top: 16px; font-size: 14px; color: var(--quiet); max-width: 80ch; }
+.notes p + p { margin-top: 4px; }
+
+.stages { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 48px 56px; margin-top: 28px; }
+.stages h3 { margin-bottom: 2px; }
+.stages h3 i { display: inline-block; width: 9px; height: 9px; margin-right: 8px; border-radius: 50%; }
+.stages h3 + p { font-size: 14px; color: var(--quiet); margin-bottom: 18px; }
+.stages.single article { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 0 56px; }
+.stages.single .title { grid-column: 1 / -1; }
+.multiples { display: grid; grid-template-columns: 1fr 1fr; gap: 18px 24px; margin-top: 18px; align-content: start; }
+.stages.single .multiples { margin-top: 0; }
+.small-title { line-height: 1.3; }
+svg.plot { display: block; width: 100%; height: auto; overflow: visible; }
+svg.plot text { white-space: pre; }
+.beside { display: grid; grid-template-columns: minmax(0, 540px) minmax(0, 1fr); gap: 32px 56px; margin-top: 20px; }
+.key { font-size: 15px; line-height: 1.5; align-self: center; }
+.key p { padding-left: 18px; position: relative; }
+.key p + p { margin-top: 14px; }
+.key i { position: absolute; left: 0; top: 7px; width: 9px; height: 9px; border-radius: 50%; }
+
+img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; image-rendering: pixelated; background: #fff; border-radius: 6px; }
+.triples { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 26px 36px; margin-top: 24px; }
+.triple { display: grid; grid-template-columns: repeat(3, 96px); gap: 6px; }
+.triple figcaption { grid-column: 1 / -1; font-size: 12px; color: var(--quiet); overflow: hidden; white-space: nowrap; text-overflow: ellipsis; max-width: 300px; }
+.neighbours { margin-top: 24px; }
+.query { display: grid; grid-template-columns: 64px repeat(var(--columns), minmax(0, 1fr)); gap: 0 36px; padding: 12px 0; border-top: 1px solid var(--line); align-items: center; }
+.query.names { border-top: 0; padding: 0 0 8px; font-size: 13px; color: var(--quiet); line-height: 1.35; }
+.query.names b { display: block; font-weight: 600; font-size: 14px; }
+.query > img, .query > .first { grid-column: 1; }
+.strip { display: grid; grid-template-columns: repeat(5, minmax(0, 48px)); gap: 7px; }
+.strip img { opacity: 0.55; }
+.strip .hit { opacity: 1; outline: 2px solid var(--hit); outline-offset: 1px; }
+.strip .plain { opacity: 1; }
+.strip .who { display: none; }
+
+details { margin-top: 18px; }
+summary { cursor: pointer; font-size: 15px; }
+details pre, details ul { margin-top: 10px; }
+.skipped { padding-left: 18px; font-size: 14px; color: var(--quiet); overflow-wrap: anywhere; }
+footer { margin-top: 72px; padding-top: 18px; border-top: 1px solid var(--line); font-size: 13px; color: var(--quiet); }
+
+@media (max-width: 720px) {
+  body { padding: 32px 20px 48px; }
+  h1 { font-size: 27px; }
+  section { margin-top: 52px; }
+  .headline { margin-top: 28px; flex-wrap: nowrap; }
+  .headline > div { flex: 1; padding-right: 12px; }
+  .headline > div + div { padding-left: 12px; }
+  .headline .number { font-size: 26px; }
+  .headline .name { font-size: 12px; line-height: 1.3; }
+  header .facts, .facts { grid-template-columns: 1fr 1fr; }
+  table, tbody, thead { display: block; }
+  tr { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); gap: 0 14px; }
+  thead th:first-child { display: none; }
+  tbody th { grid-column: 1 / -1; padding: 14px 0 8px; }
+  td { width: auto; padding: 0 0 14px; font-size: 15px; }
+  td small { display: block; line-height: 1.3; white-space: nowrap; }
+  thead th { padding-left: 0; font-size: 12px; }
+  .beside { grid-template-columns: 1fr; }
+  .triples { grid-template-columns: 1fr; }
+  .triple { grid-template-columns: repeat(3, minmax(0, 1fr)); }
+  .query { grid-template-columns: 56px minmax(0, 1fr); gap: 10px 18px; align-items: start; }
+  .query > img { grid-row: 1 / span var(--columns); }
+  .query .strip { grid-column: 2; }
+  .query.names { display: none; }
+  .strip .who { display: block; grid-column: 1 / -1; font-size: 12px; line-height: 1; color: var(--quiet); }
+}
+@media print { body { padding: 0; } section { break-inside: avoid; } }
+`;

@@ -1,0 +1,39 @@
+/**
+ * Entry of the training process. The runtime blocks the event loop while a step runs, so training lives in a process of
+ * its own; progress, signals and pages live with the parent.
+ */
+import { openRun } from "../run/folder.ts";
+import { train, type TrainEvent } from "./loop.ts";
+import { defineRecipe } from "./recipe.ts";
+
+/** Parent → child. */
+export type Command =
+  | { readonly kind: "start"; readonly dir: string; readonly resume: boolean }
+  | { readonly kind: "stop" };
+/** Child → parent. */
+export type Report = TrainEvent | { readonly kind: "failed"; readonly message: string; readonly stack: string };
+
+let stop = false;
+process.on("SIGINT", () => undefined); // Ctrl-C reaches the whole group: the parent decides and says "stop"
+process.on("SIGTERM", () => (stop = true));
+process.on("disconnect", () => (stop = true)); // the parent died: save and end
+process.on("message", (command: Command) => {
+  if (command.kind === "stop") stop = true;
+  else void start(command.dir, command.resume);
+});
+
+async function start(dir: string, resume: boolean) {
+  try {
+    const recipe = defineRecipe(openRun(dir).recipe);
+    await train(dir, recipe, { resume, emit: send, stopRequested: () => stop });
+  } catch (error) {
+    const { message, stack = "" } = error as Error;
+    send({ kind: "failed", message, stack });
+    process.exitCode = 1;
+  }
+  if (process.connected) process.disconnect();
+}
+
+function send(report: Report) {
+  if (process.connected) process.send!(report);
+}

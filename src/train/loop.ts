@@ -1,0 +1,216 @@
+/** The loop that turns the handle: batch, step, log, checkpoint; stage after stage. Runs in a process of its own. */
+import { key } from "../tensor/random.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { warmupCosine, scaleByBatch } from "../optim/schedules.ts";
+import { type Loader, openLoader } from "../data/loader.ts";
+import {
+  latestCheckpoint,
+  listCheckpoints,
+  pruneCheckpoints,
+  readCheckpoint,
+  saveCheckpoint,
+} from "../run/checkpoint.ts";
+import { MetricsLog, type MetricRow, rewindMetrics } from "../run/metrics.ts";
+import { addNotes } from "../run/notes.ts";
+import { rewindTensorBoard, TensorBoardLog } from "../run/tensorboard.ts";
+import { estimate, type StageEstimate } from "./estimate.ts";
+import { evaluationViewOf, objectiveOf, type Recipe, type Stage } from "./recipe.ts";
+import { createStep, NonFiniteError, type Step } from "./step.ts";
+
+/** What the loop tells the outside, as plain data that can cross a process border. */
+export type TrainEvent =
+  | { readonly kind: "estimate"; readonly stages: readonly StageEstimate[]; readonly bytes: number }
+  | {
+      readonly kind: "stage";
+      readonly stage: string;
+      readonly epochs: number;
+      readonly steps: number;
+      readonly from: number;
+    }
+  | { readonly kind: "step"; readonly row: MetricRow; readonly steps: number; readonly images: number }
+  | { readonly kind: "checkpoint"; readonly path: string }
+  | { readonly kind: "note"; readonly text: string }
+  | { readonly kind: "done"; readonly finished: boolean };
+
+export interface TrainOptions {
+  readonly resume: boolean;
+  emit(event: TrainEvent): void;
+  /** Asked before every step: true saves a checkpoint and ends the loop. */
+  stopRequested(): boolean;
+}
+
+/** Trains the recipe of the run in `dir` to its end, or until asked to stop. Continues from the newest whole checkpoint. */
+export async function train(dir: string, recipe: Recipe, { resume, emit, stopRequested }: TrainOptions): Promise<void> {
+  const names = recipe.stages.map(({ name }) => name);
+  const { checkpoint, skipped } = resume ? latestCheckpoint(dir) : { checkpoint: undefined, skipped: [] };
+  for (const { reason } of skipped) emit({ kind: "note", text: reason });
+  const position = { stage: checkpoint?.stage ?? names[0]!, step: checkpoint?.step ?? 0, stages: names };
+  rewindMetrics(dir, position);
+  rewindTensorBoard(dir, position);
+  const logs = [new MetricsLog(dir), new TensorBoardLog(dir)] as const;
+
+  const first = names.indexOf(position.stage) + Number(checkpoint?.final ?? false);
+  if (!resume) emit({ kind: "estimate", ...(await estimate(recipe)) });
+  try {
+    for (const [index, stage] of recipe.stages.entries()) {
+      if (index < first) continue;
+      const from = index === first && checkpoint?.final === false ? checkpoint.path : undefined;
+      const finished = await trainStage(dir, recipe, stage, { index, from, logs, emit, stopRequested });
+      if (!finished) return emit({ kind: "done", finished: false });
+    }
+    emit({ kind: "done", finished: true });
+  } finally {
+    for (const log of logs) log.close();
+  }
+}
+
+interface StageOptions extends Omit<TrainOptions, "resume"> {
+  readonly index: number;
+  /** Checkpoint to continue from. */
+  readonly from: string | undefined;
+  readonly logs: readonly [MetricsLog, TensorBoardLog];
+}
+
+/** One stage from its first or its last saved step; false when it was asked to stop before the end. */
+async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: StageOptions): Promise<boolean> {
+  const { index, from, logs, emit, stopRequested } = options;
+  const loader = await openStageLoader(recipe, stage);
+  const step = await createStageStep(recipe, stage);
+  const { stepsPerEpoch } = loader;
+  const steps = Math.max(1, Math.round(stage.epochs * stepsPerEpoch));
+  const logEvery = Math.max(1, Math.floor(steps / 500));
+  let done = 0;
+  if (from === undefined) initialise(dir, stage, step);
+  else {
+    const { tensors, metadata } = readCheckpoint(from);
+    step.state.load(tensors);
+    done = Number(metadata["step"]);
+  }
+  emit({ kind: "stage", stage: stage.name, epochs: stage.epochs, steps, from: done });
+
+  const save = (final: boolean) => {
+    logs[0].sync();
+    const tensors = [...step.state.tensors()].filter(([name]) => !final || !name.startsWith("optimizer."));
+    const { path } = saveCheckpoint(dir, {
+      stageIndex: index + 1,
+      stage: stage.name,
+      step: done,
+      final,
+      tensors: new Map(tensors),
+      metadata: checkpointMetadata(recipe, stage),
+    });
+    pruneCheckpoints(dir, { keep: recipe.keepCheckpoints });
+    addNotes(dir, { skipped: loader.skipped.map(({ id, reason }) => ({ path: id, reason })) });
+    emit({ kind: "checkpoint", path });
+  };
+
+  let saved = performance.now();
+  let logged = performance.now();
+  let told = loader.skipped.length;
+  try {
+    while (done < steps) {
+      if (stopRequested()) {
+        save(false);
+        return false;
+      }
+      const batch = await loader.batch(Math.floor(done / stepsPerEpoch), done % stepsPerEpoch);
+      const at = rateAt(stage, done / stepsPerEpoch);
+      const result = await step.run(batch.fields, { number: done + 1, rate: at.rate, progress: at.progress });
+      done++;
+      for (const { id, reason } of loader.skipped.slice(told)) emit({ kind: "note", text: `skipped ${id}: ${reason}` });
+      told = loader.skipped.length;
+
+      if (done % logEvery === 0 || done === steps || done === 1) {
+        const now = performance.now();
+        const since =
+          done === 1 ? 1 : done % logEvery === 0 ? (done === logEvery ? logEvery - 1 || 1 : logEvery) : done % logEvery;
+        const secondsPerStep = (now - logged) / 1000 / since;
+        logged = now;
+        const row = {
+          ...{ stage: stage.name, step: done, epoch: done / stepsPerEpoch, loss: result.loss },
+          ...{ learningRate: at.rate, gradientNorm: result.gradientNorm, ...result.metrics },
+          ...{ imagesPerSecond: stage.batch / secondsPerStep, secondsPerStep },
+        };
+        for (const log of logs) log.append(row);
+        emit({ kind: "step", row, steps, images: stage.batch });
+      }
+      const due =
+        recipe.checkpointSteps === undefined
+          ? performance.now() - saved > recipe.checkpointMinutes * 60_000
+          : done % recipe.checkpointSteps === 0;
+      if (due && done < steps) {
+        save(false);
+        saved = performance.now();
+      }
+    }
+    save(true);
+    return true;
+  } catch (error) {
+    if (!(error instanceof NonFiniteError)) throw error;
+    throw new Error(
+      `stage ${stage.name} stopped at step ${done + 1} of ${steps}: ${error.message}; the checkpoints before it are whole. ` +
+        `Start again with a lower learning rate (now ${stage.learningRate}) or a longer warm-up`,
+      { cause: error },
+    );
+  } finally {
+    await loader.close();
+    await step.release();
+  }
+}
+
+/** The loader of a stage. */
+export function openStageLoader(recipe: Recipe, stage: Stage): Promise<Loader> {
+  const { data: source, seed, limit, workers, maxBadShare, cacheMegabytes } = recipe;
+  const cacheBytes = cacheMegabytes * 2 ** 20;
+  const options = { source, views: stage.views, batch: stage.batch, seed, workers, maxBadShare, cacheBytes };
+  return openLoader(limit === undefined ? options : { ...options, limit });
+}
+
+/** The compiled step of a stage, with fresh parameters drawn from the recipe's seed. */
+export function createStageStep(recipe: Recipe, stage: Stage): Promise<Step> {
+  return createStep(objectiveOf(recipe, stage), {
+    batch: stage.batch,
+    microBatch: stage.microBatch,
+    rules: stage.rates,
+    optimizer: stage.optimizer,
+    key: key(recipe.seed),
+    ...(stage.clip === undefined ? {} : { clip: stage.clip }),
+    ...(recipe.threads === undefined ? {} : { executable: { threads: recipe.threads } }),
+  });
+}
+
+/** Learning rate before the layers' factors, and share of the stage done, at a time in epochs. */
+export function rateAt(stage: Stage, epoch: number): { rate: number; progress: number } {
+  const scaled = (rate: number) => scaleByBatch(rate, stage.batch);
+  const { epochs: total, warmup } = stage;
+  const peak = scaled(stage.learningRate);
+  return {
+    rate: warmupCosine(epoch, { peak, warmup, total, end: scaled(stage.minLearningRate) }),
+    progress: epoch / total,
+  };
+}
+
+/** Copies the stage's starting values from where its recipe says. Throws when a source has nothing that fits. */
+function initialise(dir: string, stage: Stage, step: Step) {
+  for (const { stage: earlier, path, from, to, match } of stage.init) {
+    const file = path ?? listCheckpoints(dir).find((each) => each.stage === earlier && each.final)?.path;
+    if (file === undefined)
+      throw new Error(`stage ${stage.name} starts from ${earlier}, but ${dir} has no final checkpoint of it`);
+    const pattern = new RegExp(match);
+    const values = new Map<string, Tensor>();
+    for (const [name, value] of readCheckpoint(file, (each) => each.startsWith(from)).tensors)
+      if (pattern.test(name.slice(from.length))) values.set(to + name.slice(from.length), value);
+    if (step.state.load(values).length === 0)
+      throw new Error(`${file} has no tensor that stage ${stage.name} can start from (names ${from}… for ${to}…)`);
+  }
+  step.copyFollowers();
+}
+
+/** What a reader of the checkpoint alone needs in order to use the encoder. */
+function checkpointMetadata(recipe: Recipe, stage: Stage): Record<string, string> {
+  return {
+    model: JSON.stringify(recipe.model),
+    encoder: objectiveOf(recipe, stage).encoder,
+    view: JSON.stringify(evaluationViewOf(recipe)),
+  };
+}

@@ -1,0 +1,83 @@
+import { fork } from "node:child_process";
+import { runtimeVersion } from "../onnx/executable.ts";
+import { describeEnvironment } from "../run/environment.ts";
+import { createRun, openRun } from "../run/folder.ts";
+import { writeSamples } from "../run/samples.ts";
+import type { Command, Report } from "./child.ts";
+import { layerRates } from "./layer-rates.ts";
+import type { TrainEvent } from "./loop.ts";
+import { defineRecipe, type Recipe, type RecipeInput } from "./recipe.ts";
+
+export interface PretrainOptions {
+  /** What to run; left out when resuming, since the run folder has it. */
+  readonly recipe?: RecipeInput;
+  /** The run folder. */
+  readonly out: string;
+  /** Continue the run in `out` from its newest checkpoint, with the recipe it was started with. */
+  readonly resume?: boolean;
+  readonly onEvent?: (event: TrainEvent) => void;
+  /** Aborting saves a checkpoint and ends the run early. */
+  readonly signal?: AbortSignal;
+  /** The command line to record. */
+  readonly command?: string;
+}
+
+export interface PretrainResult {
+  readonly dir: string;
+  readonly recipe: Recipe;
+  /** False when the run was asked to stop before its end. */
+  readonly finished: boolean;
+}
+
+/**
+ * Pre-trains in a process of its own and leaves checkpoints and metrics in the run folder.
+ * Rejects with one sentence when the recipe is wrong, the folder is taken, or training fails.
+ */
+export async function pretrain(options: PretrainOptions): Promise<PretrainResult> {
+  const { out: dir, resume = false, onEvent, signal, command } = options;
+  const recipe = resume ? defineRecipe(openRun(dir).recipe) : startRun(options);
+  const child = fork(new URL("./child.js", import.meta.url), {
+    // own arguments only: a debugger or test runner of the parent must not follow into the child
+    execArgv: [],
+    serialization: "advanced",
+  });
+  const send = (message: Command) => child.connected && child.send(message);
+  const stop = () => send({ kind: "stop" });
+  signal?.addEventListener("abort", stop);
+  try {
+    return await new Promise<PretrainResult>((resolve, reject) => {
+      let end: (() => void) | undefined;
+      child.on("message", (report: Report) => {
+        if (report.kind === "failed") {
+          const error = new Error(report.message);
+          if (report.stack !== "") error.stack = report.stack;
+          end = () => reject(error);
+        } else {
+          if (report.kind === "done") end = () => resolve({ dir, recipe, finished: report.finished });
+          onEvent?.(report);
+        }
+      });
+      child.on("error", reject);
+      child.on("exit", (code, killer) => {
+        const how = killer === null ? `exit code ${code}` : `signal ${killer}`;
+        const again =
+          command === undefined ? `resume the run in ${dir}` : `go on with: layergraft pretrain --resume --out ${dir}`;
+        if (end === undefined) reject(new Error(`the training process ended unexpectedly (${how}); ${again}`));
+        else end();
+      });
+      send({ kind: "start", dir, resume });
+      if (signal?.aborted === true) stop();
+    });
+  } finally {
+    signal?.removeEventListener("abort", stop);
+  }
+}
+
+function startRun({ recipe: input, out, command }: PretrainOptions): Recipe {
+  if (input === undefined) throw new Error("a new run needs a recipe");
+  const recipe = defineRecipe(input);
+  const facts = { seed: recipe.seed, onnxruntime: runtimeVersion };
+  createRun(out, { recipe, environment: describeEnvironment(command === undefined ? facts : { ...facts, command }) });
+  writeSamples(out, { learningRates: layerRates(recipe) });
+  return recipe;
+}

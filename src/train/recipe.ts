@@ -1,0 +1,198 @@
+/** A recipe says everything about a run: data, model and the stages it is trained in. A plain object, checked once. */
+import * as z from "zod";
+import { sourceSpec } from "../data/source.ts";
+import { type CenterView, viewSpec } from "../data/views.ts";
+import { l1Anchor } from "../objectives/l1-anchor.ts";
+import { mae } from "../objectives/mae.ts";
+import { mocov3 } from "../objectives/mocov3.ts";
+import type { Objective } from "../objectives/objective.ts";
+import { patchCount } from "../nn/vit.ts";
+
+const positive = z.int().min(1);
+const share = z.number().min(0).max(1);
+
+const modelSchema = z.strictObject({
+  imageSize: positive.describe("side of the input image, pixels"),
+  patchSize: positive.describe("side of a patch, pixels"),
+  width: positive,
+  depth: positive,
+  heads: positive,
+});
+
+const objectiveSchema = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("mae"),
+    decoderWidth: positive.default(512),
+    decoderDepth: positive.default(8),
+    decoderHeads: positive.default(16),
+    maskRatio: share.default(0.75).describe("share of patches the encoder does not see"),
+    normPix: z.boolean().default(true).describe("predict pixels normalised per patch"),
+  }),
+  z.strictObject({
+    kind: z.literal("mocov3"),
+    mlpDim: positive.default(4096),
+    dim: positive.default(256),
+    temperature: z.number().positive().default(0.2),
+    momentum: share.default(0.99).describe("of the key encoder at the start; rises to 1"),
+    l1Anchor: z
+      .strictObject({ weight: z.number().positive(), blocks: z.int().min(0) })
+      .optional()
+      .describe("holds the lower blocks near the weights the stage starts from"),
+  }),
+]);
+export type ObjectiveSpec = z.infer<typeof objectiveSchema>;
+
+/** Where the first values of a stage's parameters come from; later entries overwrite earlier ones. */
+const initSchema = z.strictObject({
+  stage: z.string().optional().describe("an earlier stage of this run"),
+  path: z.string().optional().describe("a checkpoint file"),
+  from: z.string().default("").describe("prefix of the names in the source"),
+  to: z.string().default("").describe("prefix of the names in this stage"),
+  match: z.string().default("").describe("regular expression on the name without prefix; default: all"),
+});
+
+const stageSchema = z
+  .strictObject({
+    name: z.string().regex(/^[A-Za-z0-9][\w.-]*$/, "letters, digits, '-' and '_'"),
+    objective: objectiveSchema,
+    views: z.record(z.string(), viewSpec).describe("what each field of a batch shows of an image"),
+    epochs: z.number().positive(),
+    batch: positive,
+    microBatch: positive.describe("images per run of the graph; divides the batch"),
+    learningRate: z.number().positive().describe("at the peak, for a batch of 256; scaled by batch / 256"),
+    minLearningRate: z.number().min(0).default(0).describe("at the end, scaled alike"),
+    warmup: z.number().min(0).describe("epochs"),
+    optimizer: z.strictObject({
+      kind: z.literal("adamw"),
+      betas: z.tuple([share, share]),
+      epsilon: z.number().positive().default(1e-8),
+      weightDecay: z.number().min(0),
+    }),
+    clip: z.number().positive().optional().describe("largest norm of the gradient; default: none"),
+    rates: z
+      .array(
+        z.strictObject({
+          match: z.string(),
+          rate: z.number().min(0).optional(),
+          decay: z.boolean().optional(),
+          frozen: z.boolean().optional(),
+        }),
+      )
+      .default([])
+      .describe("per parameter, first match first: factor on the learning rate, weight decay, frozen"),
+    init: z.array(initSchema).default([]),
+  })
+  .refine((stage) => stage.batch % stage.microBatch === 0, {
+    error: "microBatch must divide batch",
+    path: ["microBatch"],
+  })
+  .refine((stage) => stage.warmup < stage.epochs, { error: "warmup must be shorter than epochs", path: ["warmup"] });
+
+export const recipeSchema = z
+  .strictObject({
+    name: z.string(),
+    description: z.string().optional(),
+    seed: z.int().min(0).default(0),
+    data: sourceSpec,
+    limit: positive.optional().describe("use only so many images, drawn by the seed"),
+    model: modelSchema,
+    /** The view of an image when the encoder is used rather than trained. */
+    evaluationView: viewSpec.refine((view) => view.kind === "center", { error: "must be a center view" }),
+    stages: z.array(stageSchema).min(1),
+    threads: positive.optional().describe("of the training step; default: one per physical core"),
+    workers: z.int().min(0).default(1).describe("threads that decode and augment"),
+    cacheMegabytes: z.number().min(0).default(1024).describe("memory for decoded images"),
+    maxBadShare: share.default(0.1).describe("share of unreadable images above which the run stops"),
+    checkpointMinutes: z.number().positive().default(5),
+    checkpointSteps: positive.optional().describe("save every so many steps instead"),
+    keepCheckpoints: positive.default(2).describe("besides the last one of every stage"),
+  })
+  .superRefine((recipe, context) => {
+    try {
+      patchCount(recipe.model);
+    } catch (error) {
+      context.addIssue({ code: "custom", message: (error as Error).message, path: ["model"] });
+    }
+    const names = recipe.stages.map(({ name }) => name);
+    for (const [i, { name, init }] of recipe.stages.entries()) {
+      if (names.indexOf(name) !== i)
+        context.addIssue({ code: "custom", message: `two stages are named ${name}`, path: ["stages", i, "name"] });
+      for (const [j, { stage, path }] of init.entries())
+        if (
+          (stage === undefined) === (path === undefined) ||
+          (stage !== undefined && !names.slice(0, i).includes(stage))
+        )
+          context.addIssue({
+            code: "custom",
+            message: "names either an earlier stage or a path",
+            path: ["stages", i, "init", j],
+          });
+    }
+  });
+
+export type Recipe = z.infer<typeof recipeSchema>;
+export type RecipeInput = z.input<typeof recipeSchema>;
+export type Stage = Recipe["stages"][number];
+
+/** A checked recipe with all defaults filled in. Throws one sentence that names the option and what is allowed. */
+export function defineRecipe(input: unknown): Recipe {
+  const result = recipeSchema.safeParse(input);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => {
+    const path = issue.path.map(String).join(".") || "the recipe";
+    return issue.code === "unrecognized_keys"
+      ? `${path} has no option ${issue.keys.map((key) => unknownKey(key, input, issue.path)).join(", ")}`
+      : `${path}: ${issue.message}`;
+  });
+  throw new Error(`this recipe cannot be run: ${problems.join("; ")}`);
+}
+
+/** The objective of a stage. */
+export function objectiveOf({ model }: Recipe, { objective }: Stage): Objective {
+  if (objective.kind === "mae") return mae(model, objective);
+  const contrast = mocov3(model, objective);
+  return objective.l1Anchor === undefined ? contrast : l1Anchor(contrast, model.depth, objective.l1Anchor);
+}
+
+/** The view under which an encoder of this recipe is used. */
+export function evaluationViewOf({ evaluationView }: Recipe): CenterView {
+  return evaluationView as CenterView; // the schema allows no other kind
+}
+
+/** The key, with the nearest key that exists beside it. */
+function unknownKey(key: string, input: unknown, path: readonly PropertyKey[]): string {
+  const known = knownKeys(path, input);
+  const nearest = nearestName(key, known);
+  return nearest === undefined ? `"${key}"` : `"${key}" (did you mean "${nearest}"?)`;
+}
+
+function knownKeys(path: readonly PropertyKey[], input: unknown): string[] {
+  if (path.length === 0) return Object.keys(recipeSchema.shape);
+  if (path[0] === "model") return Object.keys(modelSchema.shape);
+  if (path[0] === "stages" && path.length === 2) return Object.keys(stageSchema.shape);
+  if (path[0] === "stages" && path[2] === "objective") {
+    const stages = (input as { stages?: { objective?: { kind?: string } }[] }).stages;
+    const kind = stages?.[Number(path[1])]?.objective?.kind;
+    const option = objectiveSchema.options.find((each) => each.shape.kind.value === kind);
+    return option === undefined ? [] : Object.keys(option.shape);
+  }
+  return [];
+}
+
+/** The candidate with the smallest edit distance, when it is close enough to be meant. */
+export function nearestName(name: string, candidates: readonly string[]): string | undefined {
+  const scored = candidates.map((candidate) => ({ candidate, distance: editDistance(name, candidate) }));
+  const best = scored.sort((a, b) => a.distance - b.distance)[0];
+  return best !== undefined && best.distance <= Math.max(2, name.length / 3) ? best.candidate : undefined;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++)
+      next.push(Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + Number(a[i - 1] !== b[j - 1])));
+    row = next;
+  }
+  return row[b.length]!;
+}

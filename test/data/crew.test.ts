@@ -1,0 +1,38 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { startCrew } from "../../src/data/crew.ts";
+import type { SourceInput } from "../../src/data/source.ts";
+import { noise } from "../../src/data/views.ts";
+
+function crewOn(source: SourceInput, length = 8) {
+  const options = { views: { noise: noise(4) }, seed: 0, cacheBytes: 0, maxBadShare: 0.1, limit: undefined };
+  return startCrew({ source, length, ...options }, 2);
+}
+
+describe("crew", () => {
+  it("passes on why a worker cannot open the source", async () => {
+    const path = await mkdtemp(join(tmpdir(), "layergraft-crew-"));
+    await rm(path, { recursive: true });
+    const crew = crewOn({ kind: "folder", path });
+    await expect(crew.make(0, Int32Array.of(0, 1))).rejects.toThrow(`there is no folder ${path}`);
+    await crew.close();
+  });
+
+  it("notices a data set that has changed since it was listed", async () => {
+    const crew = crewOn({ kind: "synthetic", length: 7 });
+    await expect(crew.make(0, Int32Array.of(0, 1))).rejects.toThrow(
+      "synthetic changed while it was opened: 8 images, then 7",
+    );
+    await crew.close();
+  });
+
+  it("rejects what is under way when it closes", async () => {
+    const crew = crewOn({ kind: "synthetic", length: 8 });
+    const rows = crew.make(0, Int32Array.of(0, 1));
+    const rejected = expect(rows).rejects.toThrow("the loader is closed");
+    await crew.close();
+    await rejected;
+  });
+});

@@ -1,0 +1,145 @@
+import { mkdtemp, mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import sharp from "sharp";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { openSource, type Pixels } from "../../src/data/source.ts";
+
+let root = "";
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "layergraft-folder-"));
+});
+afterEach(async () => {
+  await rm(root, { recursive: true });
+});
+
+const open = (changes = {}) => openSource({ kind: "folder", path: root, ...changes });
+const flat = (background: string, width = 6, height = 4) =>
+  sharp({ create: { width, height, channels: 3, background } });
+
+/** Writes a plain image file below the folder. */
+async function put(path: string, image = flat("#ff0000")): Promise<void> {
+  await mkdir(join(root, path, ".."), { recursive: true });
+  await image.toFile(join(root, path));
+}
+
+function pixel({ data, width }: Pixels, x: number, y: number): number[] {
+  return [...data.subarray((y * width + x) * 3, (y * width + x) * 3 + 3)];
+}
+
+async function load(name: string, changes = {}): Promise<Pixels> {
+  const source = await open(changes);
+  const i = Array.from({ length: source.length }, (_, n) => source.id(n)).indexOf(name);
+  return source.load(i);
+}
+
+describe("folder", () => {
+  it("lists a flat folder in order, without classes, and ignores other files", async () => {
+    for (const name of ["b.png", "a.JPG", "c10.webp", "c9.png"]) await put(name);
+    await writeFile(join(root, "notes.txt"), "x");
+    await writeFile(join(root, "._a.jpg"), "x");
+    const source = await open();
+    expect(Array.from({ length: source.length }, (_, i) => source.id(i))).toEqual([
+      "a.JPG",
+      "b.png",
+      "c10.webp",
+      "c9.png",
+    ]);
+    expect(source.classes).toEqual([]);
+    expect(source.label(0)).toBe(-1);
+  });
+
+  it("takes subfolders for classes when every image lies in one of several", async () => {
+    for (const name of ["dog/x/1.png", "cat/2.png", "cat/1.png"]) await put(name);
+    const source = await open();
+    expect(source.classes).toEqual(["cat", "dog"]);
+    expect([0, 1, 2].map((i) => [source.id(i), source.label(i)])).toEqual([
+      ["cat/1.png", 0],
+      ["cat/2.png", 0],
+      ["dog/x/1.png", 1],
+    ]);
+    await put("stray.png");
+    expect((await open()).classes).toEqual([]);
+  });
+
+  it("sees no class in a single subfolder", async () => {
+    await put("images/1.png");
+    expect((await open()).classes).toEqual([]);
+  });
+
+  it("follows links, and stops where they go round", async () => {
+    await put("a/1.png");
+    await symlink(root, join(root, "a", "again"), "dir");
+    await symlink(join(root, "a", "1.png"), join(root, "a", "2.png"));
+    expect((await open()).length).toBe(2);
+  });
+
+  it("says what is wrong with a folder", async () => {
+    await expect(openSource({ kind: "folder", path: join(root, "none") })).rejects.toThrow(
+      /^there is no folder .*none/,
+    );
+    await expect(open()).rejects.toThrow(/^no image in .*: it is empty \(images are files that end in \.jpg, /);
+    await writeFile(join(root, "notes.txt"), "x");
+    await writeFile(join(root, "clip.mp4"), "x");
+    await expect(open()).rejects.toThrow("its 2 files are of another type");
+    await expect(openSource({ kind: "folder", path: join(root, "notes.txt") })).rejects.toThrow("is a file");
+    await expect(openSource({ kind: "folder", path: "" })).rejects.toThrow("this is not a data source");
+  });
+});
+
+describe("decoding", () => {
+  it("gives RGB of every colour model", async () => {
+    await put("grey.png", flat("#808080").toColourspace("b-w"));
+    await put("grey-alpha.png", sharp(Buffer.from([100, 0, 100, 255]), { raw: { width: 2, height: 1, channels: 2 } }));
+    await put("deep.png", flat("#4080c0").toColourspace("rgb16"));
+    await put("cmyk.jpg", flat("#ffffff").toColourspace("cmyk"));
+    await put("indexed.gif", flat("#00ff00"));
+    expect(pixel(await load("grey.png"), 0, 0)).toEqual([128, 128, 128]);
+    const transparent = await load("grey-alpha.png");
+    expect([pixel(transparent, 0, 0), pixel(transparent, 1, 0)]).toEqual([
+      [255, 255, 255],
+      [100, 100, 100],
+    ]);
+    const deep = await load("deep.png");
+    expect(deep.data.length).toBe(6 * 4 * 3);
+    expect(pixel(deep, 5, 3)).toEqual([64, 128, 192]);
+    const cmyk = await load("cmyk.jpg");
+    expect(cmyk.data.length).toBe(6 * 4 * 3);
+    expect(Math.min(...cmyk.data)).toBeGreaterThan(240);
+    expect(pixel(await load("indexed.gif"), 0, 0)).toEqual([0, 255, 0]);
+  });
+
+  it("puts transparency on white and turns as EXIF says", async () => {
+    await put("clear.png", sharp({ create: { width: 2, height: 2, channels: 4, background: "#00000000" } }));
+    expect(pixel(await load("clear.png"), 0, 0)).toEqual([255, 255, 255]);
+    const halves = Buffer.from([255, 0, 0, 0, 0, 255]); // red, then blue
+    const image = sharp(halves, { raw: { width: 2, height: 1, channels: 3 } });
+    await put("turned.png", image.withMetadata({ orientation: 6 })); // to be shown turned by 90° clockwise
+    const turned = await load("turned.png");
+    expect([turned.width, turned.height]).toEqual([1, 2]);
+    expect([...turned.data]).toEqual([...halves]);
+  });
+
+  it("takes the first frame of an animation", async () => {
+    const frames = [flat("#ff0000"), flat("#0000ff")].map((frame) => frame.png().toBuffer());
+    await put("moving.gif", sharp(await Promise.all(frames), { join: { animated: true } }));
+    const first = await load("moving.gif");
+    expect([first.height, ...pixel(first, 0, 0)]).toEqual([4, 255, 0, 0]);
+  });
+
+  it("reduces large images to a shorter side, and leaves small ones", async () => {
+    await put("large.jpg", flat("#336699", 300, 200));
+    const large = await load("large.jpg", { shortSide: 50 });
+    expect([large.width, large.height]).toEqual([75, 50]);
+    const whole = await load("large.jpg", { shortSide: 500 });
+    expect([whole.width, whole.height]).toEqual([300, 200]);
+  });
+
+  it("names an image that is broken", async () => {
+    await writeFile(join(root, "bad.jpg"), "not a picture");
+    const whole = await flat("#ff0000", 100, 100).png({ compressionLevel: 0 }).toBuffer();
+    await writeFile(join(root, "cut.png"), whole.subarray(0, whole.length / 2));
+    await expect(load("bad.jpg")).rejects.toThrow(/^cannot read image bad\.jpg: .+$/);
+    await expect(load("cut.png")).rejects.toThrow(/^cannot read image cut\.png: .+$/);
+  });
+});

@@ -1,0 +1,67 @@
+/** A model small enough for tests, and images to train it on. */
+import { key } from "../../src/tensor/random.ts";
+import { type Tensor, tensor } from "../../src/tensor/tensor.ts";
+import type { VitConfig } from "../../src/nn/vit.ts";
+import { mae } from "../../src/objectives/mae.ts";
+import { mocov3 } from "../../src/objectives/mocov3.ts";
+import type { Objective } from "../../src/objectives/objective.ts";
+import { createStep, type Step, type StepOptions } from "../../src/train/step.ts";
+import { draw, randomFor } from "../helpers.ts";
+
+export const model: VitConfig = { imageSize: 16, patchSize: 4, width: 32, depth: 2, heads: 2 };
+export const maeOptions = { decoderWidth: 16, decoderDepth: 1, decoderHeads: 2, maskRatio: 0.75, normPix: true };
+export const tinyMae = mae(model, maeOptions);
+export const tinyMoco = mocov3(model, { mlpDim: 32, dim: 16, temperature: 0.2, momentum: 0.99 });
+
+/** Coloured rectangles on coloured grounds, a little noise: [count, 3, 16, 16]. */
+export function pictures(count: number, name = "pictures"): Tensor<"float32"> {
+  const random = randomFor(name);
+  const size = model.imageSize;
+  const data = new Float32Array(count * 3 * size * size);
+  for (let i = 0; i < count; i++) {
+    const [x, y] = [random.integer(8), random.integer(8)];
+    const colours = [0, 1, 2].map(() => [random.uniform(-2, 2), random.uniform(-2, 2)] as const);
+    for (const [c, [ground, ink]] of colours.entries())
+      for (let row = 0; row < size; row++)
+        for (let column = 0; column < size; column++) {
+          const inside = row >= y && row < y + 8 && column >= x && column < x + 8;
+          data[((i * 3 + c) * size + row) * size + column] = (inside ? ink : ground) + 0.1 * random.normal();
+        }
+  }
+  return tensor("float32", [count, 3, size, size], data);
+}
+
+export function maeBatch(count: number): Record<string, Tensor<"float32">> {
+  const random = randomFor("noise");
+  return { images: pictures(count), noise: draw("float32", [count, 16], random, () => random.uniform()) };
+}
+
+/** Two views that differ by noise. */
+export function mocoBatch(count: number): Record<string, Tensor<"float32">> {
+  const random = randomFor("views");
+  const images = pictures(count);
+  const view = () =>
+    tensor(
+      "float32",
+      images.shape,
+      images.data.map((x) => x + 0.3 * random.normal()),
+    );
+  return { view1: view(), view2: view() };
+}
+
+export function tinyStep(objective: Objective, batch: number, options: Partial<StepOptions> = {}): Promise<Step> {
+  return createStep(objective, {
+    batch,
+    microBatch: batch,
+    rules: [],
+    optimizer: { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.05 },
+    key: key(1),
+    executable: { threads: 1 },
+    ...options,
+  });
+}
+
+/** A copy of everything a step keeps. */
+export function snapshot(step: Step): Map<string, Float32Array> {
+  return new Map([...step.state.tensors()].map(([name, { data }]) => [name, (data as Float32Array).slice()]));
+}

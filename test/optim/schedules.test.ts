@@ -1,0 +1,39 @@
+import { expect, it } from "vitest";
+import { scaleByBatch, warmupCosine } from "../../src/optim/schedules.ts";
+import { mocov3 } from "../../src/objectives/mocov3.ts";
+
+// PAPER.md (g): 300 epochs, 40 of them warm-up, batch 4096
+it.each([
+  ["lower stages", 1.5e-5, [0, 1.2e-4, 2.4e-4, 1.2e-4]],
+  ["upper stage", 1.5e-4, [0, 1.2e-3, 2.4e-3, 1.2e-3]],
+])("learning rates of the paper's %s", (_, base, expected) => {
+  const peak = scaleByBatch(base, 4096);
+  for (const [i, time] of [0, 20, 40, 170].entries())
+    expect(warmupCosine(time, { peak, warmup: 40, total: 300 })).toBeCloseTo(expected[i]!, 12);
+});
+
+it("ViT-L's peak at its batch of 2080", () => {
+  expect(scaleByBatch(1.5e-4, 2080)).toBeCloseTo(1.21875e-3, 12);
+});
+
+it("ends at `end`, works without warm-up, falls all the way", () => {
+  const options = { peak: 1, warmup: 0, total: 10, end: 0.1 };
+  expect(warmupCosine(0, options)).toBe(1);
+  expect(warmupCosine(5, options)).toBeCloseTo(0.55, 12);
+  expect(warmupCosine(10, options)).toBeCloseTo(0.1, 12);
+  for (let time = 1; time <= 10; time++)
+    expect(warmupCosine(time, options)).toBeLessThan(warmupCosine(time - 1, options));
+});
+
+// PAPER.md a.5
+it.each([
+  [0, 0.99],
+  [1 / 4, 0.991464],
+  [1 / 2, 0.995],
+  [3 / 4, 0.998536],
+  [1, 1],
+])("MoCo v3's momentum after %d of the stage is %d", (progress, expected) => {
+  const model = { imageSize: 8, patchSize: 4, width: 16, depth: 1, heads: 2 };
+  const { followers } = mocov3(model, { mlpDim: 8, dim: 4, temperature: 0.2, momentum: 0.99 });
+  expect(followers![0]!.momentum!(progress)).toBeCloseTo(expected, 6);
+});
