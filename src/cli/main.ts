@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+import { createRequire } from "node:module";
+import { Command, CommanderError } from "commander";
+import { demoCommand } from "./demo.ts";
+import { evaluateCommand } from "./evaluate.ts";
+import { pretrainCommand } from "./pretrain.ts";
+import { reportCommand } from "./report.ts";
+
+const { version } = createRequire(import.meta.url)("../../../package.json") as { version: string };
+
+const program = new Command("layergraft")
+  .description(
+    "Pre-train a vision encoder on your own unlabelled images, see what it is worth with a few labels, use it.",
+  )
+  .version(version)
+  .option("--verbose", "show stack traces of errors")
+  .showSuggestionAfterError()
+  .showHelpAfterError("(layergraft <command> --help shows options and examples)")
+  .addCommand(demoCommand())
+  .addCommand(pretrainCommand())
+  .addCommand(evaluateCommand())
+  .addCommand(reportCommand());
+for (const command of [program, ...program.commands]) command.exitOverride();
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+  else {
+    const { message, stack } = error as Error;
+    process.stderr.write(`layergraft: ${program.opts()["verbose"] === true ? stack : message}\n`);
+    process.exitCode = 1;
+  }
+}

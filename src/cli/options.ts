@@ -1,0 +1,51 @@
+import { InvalidArgumentError } from "commander";
+
+/** Parser of a whole number of at least `least`. */
+export function whole(least = 1): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < least)
+      throw new InvalidArgumentError(`expected a whole number of at least ${least}.`);
+    return value;
+  };
+}
+
+/** Parser of a number above 0. */
+export function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && Number.isFinite(value))) throw new InvalidArgumentError("expected a number above 0.");
+  return value;
+}
+
+/** Parser of `key=value` pairs, collected; values are JSON where they are, else text. */
+export function setting(text: string, previous: readonly Setting[] = []): Setting[] {
+  const at = text.indexOf("=");
+  if (at < 1) throw new InvalidArgumentError("expected key=value, such as stages.0.epochs=50.");
+  let value: unknown = text.slice(at + 1);
+  try {
+    value = JSON.parse(value as string);
+  } catch {
+    // plain text
+  }
+  return [...previous, { path: text.slice(0, at).split("."), value }];
+}
+export interface Setting {
+  readonly path: readonly string[];
+  readonly value: unknown;
+}
+
+/** `target` with the settings applied; the recipe's own check tells unknown keys. */
+export function applySettings<T>(target: T, settings: readonly Setting[]): T {
+  const result = structuredClone(target);
+  for (const { path, value } of settings) {
+    let place = result as Record<string, unknown>;
+    for (const key of path.slice(0, -1)) {
+      const next = place[key];
+      if (typeof next !== "object" || next === null)
+        throw new Error(`--set ${path.join(".")}: there is no ${key} to set something in; stages are numbered from 0`);
+      place = next as Record<string, unknown>;
+    }
+    place[path.at(-1)!] = value;
+  }
+  return result;
+}

@@ -1,0 +1,86 @@
+/** What the training commands share: run, watch for Ctrl-C, evaluate, report. */
+import { resolve } from "node:path";
+import { addNotes } from "../run/notes.ts";
+import { readMetrics } from "../run/metrics.ts";
+import { drawPictures } from "../report/pictures.ts";
+import { writeReport } from "../report/report.ts";
+import { evaluate, type EvaluateOptions } from "../train/evaluate.ts";
+import type { TrainEvent } from "../train/loop.ts";
+import { pretrain, type PretrainOptions, type PretrainResult } from "../train/pretrain.ts";
+import { duration, type Output } from "./progress.ts";
+import { formatEvaluation } from "./table.ts";
+
+/** Trains with progress. Ctrl-C once saves and ends; twice ends at once. */
+export async function trainWithProgress(options: PretrainOptions, output: Output): Promise<PretrainResult> {
+  const controller = new AbortController();
+  const interrupt = () => {
+    if (controller.signal.aborted) process.exit(130);
+    output.say("stopping after this step; press Ctrl-C again to end at once");
+    controller.abort();
+  };
+  process.on("SIGINT", interrupt);
+  process.on("SIGTERM", interrupt);
+  try {
+    const onEvent = (event: TrainEvent) => {
+      if (event.kind === "estimate") output.say(describeEstimate(event));
+      output.event(event);
+    };
+    const result = await pretrain({ ...options, onEvent, signal: controller.signal });
+    if (!result.finished) {
+      output.say(`saved; go on with: layergraft pretrain --resume --out ${options.out}`);
+      process.exitCode = 130;
+    }
+    return result;
+  } finally {
+    process.off("SIGINT", interrupt);
+    process.off("SIGTERM", interrupt);
+  }
+}
+
+/** Evaluates where there are classes, draws the pictures and writes the report. */
+export async function finish(
+  dir: string,
+  output: Output,
+  options: EvaluateOptions & { labelled: boolean },
+): Promise<void> {
+  noteCollapse(dir);
+  if (options.labelled) {
+    const evaluation = await evaluate(dir, {
+      ...options,
+      onProgress: (done, total, what) => output.work(`evaluating ${what}`, done, total),
+    });
+    output.say(`\n${formatEvaluation(evaluation)}\n`);
+    output.result({ kind: "evaluation", ...evaluation });
+  }
+  output.work("drawing pictures", 0, 1);
+  await drawPictures(dir);
+  output.work("", 1, 1);
+  const path = writeReport(dir);
+  output.say(`report: ${resolve(path)}`);
+}
+
+function describeEstimate(event: Extract<TrainEvent, { kind: "estimate" }>): string {
+  const lines = event.stages.map(
+    ({ stage, steps, secondsPerStep, trainable }) =>
+      `  ${stage.padEnd(4)} ${steps.toLocaleString("en")} steps of ${secondsPerStep < 1 ? `${Math.round(1000 * secondsPerStep)} ms` : `${secondsPerStep.toFixed(1)} s`}, ` +
+      `about ${duration(steps * secondsPerStep)}; ${(trainable / 1e6).toFixed(1)} M numbers are trained`,
+  );
+  const total = event.stages.reduce((sum, { steps, secondsPerStep }) => sum + steps * secondsPerStep, 0);
+  return [
+    "estimate, from one measured step of each stage:",
+    ...lines,
+    `  in all about ${duration(total)} and ${(event.bytes / 2 ** 30).toFixed(1)} GiB of memory`,
+  ].join("\n");
+}
+
+/** A warning in the report when features of a contrastive stage ended up nearly alike. */
+function noteCollapse(dir: string) {
+  const last = readMetrics(dir).findLast((row) => row["featureStd"] !== undefined);
+  const spread = Number(last?.["featureStd"] ?? 1);
+  if (spread < 0.05)
+    addNotes(dir, {
+      warnings: [
+        `Features have collapsed: at the end of ${last?.stage} they hardly differ between images (spread ${spread.toFixed(3)}, healthy is above 0.2). Lower the learning rate or raise the batch.`,
+      ],
+    });
+}

@@ -1,0 +1,24 @@
+import type { Evaluation } from "../run/evaluation.ts";
+
+/** The result table as text: one row per question, one column per encoder, shares as percentages. */
+export function formatEvaluation({ columns, rows }: Evaluation): string {
+  const cell = (value: number | null | undefined, deviation?: number | null) => {
+    if (value === undefined || value === null) return "–";
+    const spread = deviation === undefined || deviation === null ? "" : ` ±${(100 * deviation).toFixed(1)}`;
+    return `${(100 * value).toFixed(1)}${spread}`;
+  };
+  const lines = [
+    ["accuracy, %", ...columns.map(({ title }) => title), "chance"],
+    ...rows.map(({ label, values, deviations, chance }) => [
+      label,
+      ...columns.map(({ name }) => cell(values[name], deviations?.[name])),
+      cell(chance),
+    ]),
+  ];
+  const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
+  const text = lines.map((line) =>
+    line.map((each, i) => (i === 0 ? each.padEnd(widths[i]!) : each.padStart(widths[i]!))).join("   "),
+  );
+  const rule = widths.map((width) => "─".repeat(width)).join("───");
+  return [text[0], rule, ...text.slice(1)].join("\n");
+}

@@ -1,0 +1,133 @@
+/** A trained encoder, ready to use: from a run folder or a checkpoint file to features. */
+import { existsSync, statSync } from "node:fs";
+import { type Key } from "../tensor/random.ts";
+import { type Tensor, tensor } from "../tensor/tensor.ts";
+import * as op from "../graph/ops/index.ts";
+import { compile, type ExecutableOptions } from "../onnx/executable.ts";
+import { variableKey } from "../nn/init.ts";
+import { Scope } from "../nn/scope.ts";
+import { encode, patches, type VitConfig } from "../nn/vit.ts";
+import { evaluationBatches } from "../data/evaluation.ts";
+import type { Source } from "../data/source.ts";
+import type { CenterView } from "../data/views.ts";
+import { listCheckpoints, readCheckpoint } from "../run/checkpoint.ts";
+import type { Features } from "./evaluator.ts";
+
+export interface Encoder {
+  readonly model: VitConfig;
+  /** How an image becomes an input: resize, crop, normalisation. */
+  readonly view: CenterView;
+  /** Parameters under timm's names. */
+  readonly parameters: ReadonlyMap<string, Tensor>;
+  /** Class-token features after the final norm, one row per image of the source. */
+  features(source: Source): Promise<Features>;
+  /** The same for images at hand, [B, 3, S, S] under `view` with B up to the encoder's batch: [B, width]. */
+  encode(images: Tensor<"float32">): Promise<Tensor<"float32">>;
+  release(): Promise<void>;
+}
+
+export interface EncoderOptions extends ExecutableOptions {
+  /** Images per run (default 64). */
+  readonly batch?: number;
+}
+
+/**
+ * The encoder of a run folder (its last stage unless `stage` names another) or of one checkpoint file.
+ * Throws one sentence when there is none.
+ */
+export async function loadEncoder(path: string, options: EncoderOptions & { stage?: string } = {}): Promise<Encoder> {
+  const file = checkpointFile(path, options.stage);
+  const { metadata, tensors } = readCheckpoint(file, (name) => !name.startsWith("optimizer."));
+  const { model, view, encoder: prefix = "" } = metadata;
+  if (model === undefined || view === undefined)
+    throw new Error(`${file} does not say what model it holds; it was not written by layergraft pretrain`);
+  const parameters = new Map<string, Tensor>();
+  for (const [name, value] of tensors) if (name.startsWith(prefix)) parameters.set(name.slice(prefix.length), value);
+  return createEncoder(JSON.parse(model) as VitConfig, JSON.parse(view) as CenterView, parameters, options);
+}
+
+/** An encoder from parameters under timm's names; extra ones are ignored. Throws when one is missing or misshapen. */
+export async function createEncoder(
+  model: VitConfig,
+  view: CenterView,
+  parameters: ReadonlyMap<string, Tensor>,
+  { batch = 64, ...options }: EncoderOptions = {},
+): Promise<Encoder> {
+  const { scope, features } = encoderGraph(model, batch);
+  const program = await compile({ features }, options);
+  const used = new Map<string, Tensor>();
+  for (const name of scope.variables.keys()) {
+    const value = parameters.get(name);
+    if (value === undefined) throw new Error(`the encoder needs a tensor ${name}, but the checkpoint has none`);
+    used.set(name, value);
+  }
+  program.bind({ inputs: Object.fromEntries(used) });
+  const { width, imageSize } = model;
+  const run = async (images: Tensor) => (await program.run({ images }))["features"]!.data as Float32Array;
+  return {
+    model,
+    view,
+    parameters: used,
+    async features(source) {
+      const rows = new Float32Array(source.length * width);
+      let count = 0;
+      for await (const { images, indices } of evaluationBatches(source, view, batch)) {
+        rows.set((await run(images)).subarray(0, indices.length * width), count * width);
+        count += indices.length;
+      }
+      return { rows, count, width };
+    },
+    async encode(images) {
+      const [count] = images.shape as [number];
+      if (count > batch) throw new Error(`${count} images were given, but this encoder takes up to ${batch} at once`);
+      const padded = new Float32Array(batch * 3 * imageSize ** 2);
+      padded.set(images.data);
+      const rows = await run(tensor("float32", [batch, 3, imageSize, imageSize], padded));
+      return tensor("float32", [count, width], rows.slice(0, count * width));
+    },
+    release: () => program.release(),
+  };
+}
+
+/** The parameters an encoder starts from before any training. */
+export function initialParameters(model: VitConfig, root: Key): Map<string, Tensor> {
+  const { scope } = encoderGraph(model, 1);
+  return new Map(
+    [...scope.variables.values()].map(({ name, shape, init }) => [
+      name,
+      tensor("float32", shape, init(shape, variableKey(root, name))),
+    ]),
+  );
+}
+
+/** Colours themselves as features: each image at `side` × `side` pixels. What any encoder should beat. */
+export function pixelFeatures(view: CenterView, side = 16): (source: Source) => Promise<Features> {
+  const scale = side / view.size;
+  const small = { ...view, size: side, resize: Math.max(side, Math.round(view.resize * scale)) };
+  const width = 3 * side ** 2;
+  return async (source) => {
+    const rows = new Float32Array(source.length * width);
+    let count = 0;
+    for await (const { images, indices } of evaluationBatches(source, small, 256)) {
+      rows.set(images.data.subarray(0, indices.length * width), count * width);
+      count += indices.length;
+    }
+    return { rows, count, width };
+  };
+}
+
+function encoderGraph(model: VitConfig, batch: number) {
+  const scope = new Scope();
+  const images = op.input("images", "float32", [batch, 3, model.imageSize, model.imageSize]);
+  const rows = encode(scope, model, patches(images, model.patchSize), { lineage: "mae", tokens: "cls" });
+  return { scope, features: op.reshape(rows, [batch, model.width]) };
+}
+
+function checkpointFile(path: string, stage: string | undefined): string {
+  if (!existsSync(path)) throw new Error(`there is no run folder or checkpoint ${path}`);
+  if (statSync(path).isFile()) return path;
+  const all = listCheckpoints(path).filter((each) => stage === undefined || each.stage === stage);
+  const found = all.findLast(({ final }) => final) ?? all.at(-1);
+  if (found !== undefined) return found.path;
+  throw new Error(`${path} has no checkpoint${stage === undefined ? "" : ` of a stage named ${stage}`}`);
+}

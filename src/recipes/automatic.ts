@@ -1,0 +1,98 @@
+/** Settings for somebody's own images: model, batch, epochs and learning rate from the data set and the machine. */
+import { cpus, totalmem } from "node:os";
+import type { SourceInput } from "../data/source.ts";
+import { patchCount, presets, type VitConfig } from "../nn/vit.ts";
+import type { RecipeInput } from "../train/recipe.ts";
+import { layerGrafted } from "./layer-grafted.ts";
+
+export interface AutomaticOptions {
+  readonly data: SourceInput;
+  /** Number of images. */
+  readonly images: number;
+  /** Typical shorter side of an image, pixels. */
+  readonly shortSide: number;
+  /** Name of a preset; default: chosen from the number and the size of the images. */
+  readonly model?: string;
+  readonly imageSize?: number;
+  readonly patchSize?: number;
+  /** Epochs of each stage; default: as many as the time allows. */
+  readonly epochs?: { readonly mim?: number; readonly cl?: number };
+  readonly batch?: number;
+  readonly learningRate?: number;
+  readonly seed?: number;
+  /** Time to aim for when epochs are not given (default 8 hours). */
+  readonly hours?: number;
+}
+
+/** A layer-grafted recipe for these images on this machine. Throws when the model's name is unknown. */
+export function automatic(options: AutomaticOptions): RecipeInput {
+  const { images, data, seed = 0, hours = 8 } = options;
+  const model = chooseModel(options);
+  const tokens = patchCount(model) + 1;
+  const batch = Math.min(options.batch ?? chooseBatch(images, tokens, model), images);
+
+  // Rough floating-point work per image; the measured estimate is printed before the first step.
+  const weights = 12 * model.depth * model.width ** 2;
+  const workOf = { mim: 6 * weights * (0.25 * tokens) * 1.6, cl: 2 * 8 * weights * tokens };
+  const perSecond = 40e9 * Math.max(1, cpus().length);
+  const affordable = (hours * 3600 * perSecond) / (images * (workOf.mim + workOf.cl));
+  const epochs = Math.round(Math.min(300, Math.max(10, affordable)));
+  const learningRate = options.learningRate ?? (model.width <= 256 ? 1e-3 : 5e-4);
+  const small = model.imageSize <= 64;
+  return layerGrafted({
+    data: data.kind === "folder" && data.shortSide === undefined ? { ...data, shortSide: 2 * model.imageSize } : data,
+    model,
+    seed,
+    ...(small ? { resize: model.imageSize } : {}),
+    mim: {
+      epochs: options.epochs?.mim ?? epochs,
+      batch,
+      microBatch: microBatchFor(batch, 0.25 * tokens),
+      learningRate,
+    },
+    cl: {
+      epochs: options.epochs?.cl ?? epochs,
+      batch,
+      learningRate,
+      // Heads in proportion to the encoder: 4096 at ViT-B.
+      mlpDim: Math.min(4096, Math.max(512, Math.round((model.width * 16) / 3 / 256) * 256)),
+      rates: model.depth % 3 === 0 ? [0.1, 0.1, 1] : [0.1, 1],
+      ...(small ? { views: smallViews } : {}),
+    },
+  });
+}
+
+/** Small images: crops that keep most of the picture, and a blur in proportion to its size. */
+const smallViews = {
+  view1: { scale: [0.3, 1] as [number, number], blur: { probability: 0.5, sigma: [0.1, 0.6] as [number, number] } },
+  view2: { scale: [0.3, 1] as [number, number], blur: { probability: 0.1, sigma: [0.1, 0.6] as [number, number] } },
+};
+
+function chooseModel({ model: name, images, shortSide, imageSize, patchSize }: AutomaticOptions): VitConfig {
+  const chosen = name ?? (shortSide <= 80 ? "vit-micro" : images < 50_000 ? "vit-tiny/16" : "vit-small/16");
+  const preset = presets[chosen];
+  if (preset === undefined)
+    throw new Error(`there is no model ${chosen}; available: ${Object.keys(presets).join(", ")}`);
+  const patch = patchSize ?? preset.patchSize;
+  // Photos are reduced to a size that a small model makes use of; nothing is enlarged.
+  const wanted =
+    imageSize ?? (name === undefined && chosen === "vit-tiny/16" ? Math.min(160, shortSide) : preset.imageSize);
+  const size = imageSize ?? Math.max(patch * 2, Math.floor(Math.min(wanted, Math.max(shortSide, 32)) / patch) * patch);
+  return { ...preset, imageSize: size, patchSize: patch };
+}
+
+/** Contrast wants many negatives, memory sets the limit: the activations of a whole batch of two views are alive at once. */
+function chooseBatch(images: number, tokens: number, { width, depth, heads }: VitConfig): number {
+  const bytesPerImage = 2 * depth * 4 * (tokens * width * 22 + 3 * heads * tokens ** 2);
+  const fits = (0.35 * totalmem()) / bytesPerImage;
+  const steps = images / 20; // at least some twenty steps an epoch
+  const power = Math.floor(Math.log2(Math.max(8, Math.min(256, fits, steps))));
+  return 2 ** power;
+}
+
+/** About 1,500 rows a run keep the activations in cache. */
+function microBatchFor(batch: number, rowsPerImage: number): number {
+  let size = batch;
+  while (size % 2 === 0 && size * rowsPerImage > 2000) size /= 2;
+  return size;
+}
