@@ -61,10 +61,16 @@ export function saveCheckpoint(dir: string, contents: CheckpointContents): Check
  * Throws one sentence that starts with the path when the file is damaged.
  */
 export function readCheckpoint(path: string, only?: (name: string) => boolean): TensorFile {
-  const { metadata, tensors, sha256 } = readTensorFile(path, only);
-  if (metadata["sha256"] === undefined)
+  const file = readWeights(path, only);
+  if (file.metadata["sha256"] === undefined)
     throw new Error(`${path} has no sha256 in its header; it was not written by layergraft as a checkpoint`);
-  if (sha256 !== metadata["sha256"])
+  return file;
+}
+
+/** Reads any safetensors file; a checksum is verified where there is one. */
+export function readWeights(path: string, only?: (name: string) => boolean): TensorFile {
+  const { metadata, tensors, sha256 } = readTensorFile(path, only);
+  if (metadata["sha256"] !== undefined && sha256 !== metadata["sha256"])
     throw new Error(`${path} is damaged: its tensors do not match its checksum; delete it to use an earlier one`);
   return { metadata, tensors };
 }

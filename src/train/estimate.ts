@@ -2,8 +2,8 @@
 import { tensor } from "../tensor/tensor.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { openSource } from "../data/source.ts";
-import { createStageStep } from "./loop.ts";
 import { objectiveOf, type Recipe } from "./recipe.ts";
+import { createStageStep, stepsOf } from "./stage.ts";
 
 export interface StageEstimate {
   readonly stage: string;
@@ -14,7 +14,7 @@ export interface StageEstimate {
 }
 
 /**
- * Times one step of every stage on random-like data after one to warm up. `bytes` is the memory this process then
+ * Times a few steps of every stage on made-up data, after one to warm up; the median counts. `bytes` is the memory this process then
  * holds, plus what decoded images may take.
  */
 export async function estimate(recipe: Recipe): Promise<{ stages: StageEstimate[]; bytes: number }> {
@@ -31,12 +31,16 @@ export async function estimate(recipe: Recipe): Promise<{ stages: StageEstimate[
     });
     const batch = Object.fromEntries(fields);
     await step.gradients(batch);
-    const start = performance.now();
-    await step.gradients(batch);
-    const secondsPerStep = (performance.now() - start) / 1000;
+    const times: number[] = [];
+    for (let spent = 0; times.length < 5 && spent < 500; spent += times.at(-1)!) {
+      const start = performance.now();
+      await step.gradients(batch);
+      times.push(performance.now() - start);
+    }
+    const secondsPerStep = times.sort((a, b) => a - b)[Math.floor(times.length / 2)]! / 1000;
     const trained = [...step.state.entries.values()].filter((entry) => entry.trained);
     const trainable = trained.reduce((sum, { variable }) => sum + sizeOf(variable.shape), 0);
-    const steps = Math.max(1, Math.round(stage.epochs * Math.floor(images / stage.batch)));
+    const steps = stepsOf(stage, Math.floor(images / stage.batch));
     stages.push({ stage: stage.name, steps, secondsPerStep, trainable });
     most = Math.max(most, process.memoryUsage().rss);
     await step.release();

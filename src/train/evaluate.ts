@@ -1,7 +1,7 @@
 import { key } from "../tensor/random.ts";
 import { createEncoder, initialParameters, loadEncoder, pixelFeatures } from "../evaluators/encoder.ts";
 import type { Features } from "../evaluators/evaluator.ts";
-import { protocols, type Protocol, type TaskList, type TaskOptions, tasksOf } from "../evaluators/tasks.ts";
+import { protocols, type Protocol, type TaskOptions, tasksOf } from "../evaluators/tasks.ts";
 import { type Source, type SourceSpec } from "../data/source.ts";
 import { listCheckpoints } from "../run/checkpoint.ts";
 import { type Evaluation, writeEvaluation } from "../run/evaluation.ts";
@@ -33,14 +33,25 @@ export async function evaluate(dir: string, options: EvaluateOptions = {}): Prom
   const wanted = options.protocols ?? protocols;
   const list = await tasksOf(options.data ?? recipe.data, { seed: recipe.seed, ...options });
   const tasks = list.tasks.filter(({ protocol }) => wanted.includes(protocol as Protocol));
-  if (tasks.length === 0) throw new Error(nothingToMeasure(list, wanted));
+  if (tasks.length === 0) {
+    const possible = new Set(list.tasks.map(({ protocol }) => protocol));
+    throw new Error(
+      list.reason ??
+        `none of ${wanted.join(", ")} can be measured on these images; possible: ${[...possible].join(", ")}`,
+    );
+  }
   const entrants = await contenders(dir, recipe);
   const values = tasks.map((): Record<string, number> => ({}));
   const deviations = tasks.map((): Record<string, number> => ({}));
+  const unreadable = new Map<string, string>();
   let done = 0;
   for (const { name, title, features, release } of entrants) {
     const computed = new Map<string, Features>();
-    for (const [part, source] of Object.entries(list.sources)) computed.set(part, await features(source));
+    for (const [part, source] of Object.entries(list.sources)) {
+      const found = await features(source);
+      computed.set(part, found);
+      for (const { id, reason } of found.unreadable ?? []) unreadable.set(id, reason);
+    }
     await release();
     for (const [i, task] of tasks.entries()) {
       options.onProgress?.(done++, tasks.length * entrants.length, `${title}: ${task.label}`);
@@ -53,10 +64,14 @@ export async function evaluate(dir: string, options: EvaluateOptions = {}): Prom
   const evaluation: Evaluation = {
     columns: entrants.map(({ name, title }) => ({ name, title })),
     rows: tasks.map(({ protocol, label, chance }, i) => ({
-      ...{ protocol, label, metric: "accuracy", values: values[i]! },
+      protocol,
+      label,
+      metric: "accuracy",
+      values: values[i]!,
       ...(Object.keys(deviations[i]!).length === 0 ? {} : { deviations: deviations[i]! }),
       ...(chance === undefined ? {} : { chance }),
     })),
+    ...(unreadable.size === 0 ? {} : { notes: [leftOut(unreadable)] }),
   };
   writeEvaluation(dir, evaluation);
   return evaluation;
@@ -89,8 +104,7 @@ function titleOf({ stages }: Recipe, name: string): string {
   return grafted ? "after grafting" : `after ${name.toUpperCase()}`;
 }
 
-function nothingToMeasure({ tasks }: TaskList, wanted: readonly string[]): string {
-  return tasks.length === 0
-    ? "these images have no classes, so there is nothing to measure; give a folder with a subfolder per class"
-    : `none of ${wanted.join(", ")} can be measured on these images; possible: ${[...new Set(tasks.map(({ protocol }) => protocol))].join(", ")}`;
+function leftOut(unreadable: ReadonlyMap<string, string>): string {
+  const [first] = unreadable.values();
+  return unreadable.size === 1 ? `left out: ${first}` : `${unreadable.size} images were left out; the first: ${first}`;
 }

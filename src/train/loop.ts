@@ -1,13 +1,11 @@
 /** The loop that turns the handle: batch, step, log, checkpoint; stage after stage. Runs in a process of its own. */
-import { key } from "../tensor/random.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { warmupCosine, scaleByBatch } from "../optim/schedules.ts";
-import { type Loader, openLoader } from "../data/loader.ts";
 import {
   latestCheckpoint,
   listCheckpoints,
   pruneCheckpoints,
   readCheckpoint,
+  readWeights,
   saveCheckpoint,
 } from "../run/checkpoint.ts";
 import { MetricsLog, type MetricRow, rewindMetrics } from "../run/metrics.ts";
@@ -15,10 +13,12 @@ import { addNotes } from "../run/notes.ts";
 import { rewindTensorBoard, TensorBoardLog } from "../run/tensorboard.ts";
 import { estimate, type StageEstimate } from "./estimate.ts";
 import { evaluationViewOf, objectiveOf, type Recipe, type Stage } from "./recipe.ts";
-import { createStep, NonFiniteError, type Step } from "./step.ts";
+import { createStageStep, openStageLoader, rateAt, stepsOf } from "./stage.ts";
+import { NonFiniteError, type Step } from "./step.ts";
 
 /** What the loop tells the outside, as plain data that can cross a process border. */
 export type TrainEvent =
+  | { readonly kind: "started"; readonly pid: number }
   | { readonly kind: "estimate"; readonly stages: readonly StageEstimate[]; readonly bytes: number }
   | {
       readonly kind: "stage";
@@ -41,6 +41,7 @@ export interface TrainOptions {
 
 /** Trains the recipe of the run in `dir` to its end, or until asked to stop. Continues from the newest whole checkpoint. */
 export async function train(dir: string, recipe: Recipe, { resume, emit, stopRequested }: TrainOptions): Promise<void> {
+  emit({ kind: "started", pid: process.pid });
   const names = recipe.stages.map(({ name }) => name);
   const { checkpoint, skipped } = resume ? latestCheckpoint(dir) : { checkpoint: undefined, skipped: [] };
   for (const { reason } of skipped) emit({ kind: "note", text: reason });
@@ -77,7 +78,7 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
   const loader = await openStageLoader(recipe, stage);
   const step = await createStageStep(recipe, stage);
   const { stepsPerEpoch } = loader;
-  const steps = Math.max(1, Math.round(stage.epochs * stepsPerEpoch));
+  const steps = stepsOf(stage, stepsPerEpoch);
   const logEvery = Math.max(1, Math.floor(steps / 500));
   let done = 0;
   if (from === undefined) initialise(dir, stage, step);
@@ -104,8 +105,9 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
     emit({ kind: "checkpoint", path });
   };
 
+  const first = done;
+  const meter = secondsSince(first);
   let saved = performance.now();
-  let logged = performance.now();
   let told = loader.skipped.length;
   try {
     while (done < steps) {
@@ -120,16 +122,18 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
       for (const { id, reason } of loader.skipped.slice(told)) emit({ kind: "note", text: `skipped ${id}: ${reason}` });
       told = loader.skipped.length;
 
-      if (done % logEvery === 0 || done === steps || done === 1) {
-        const now = performance.now();
-        const since =
-          done === 1 ? 1 : done % logEvery === 0 ? (done === logEvery ? logEvery - 1 || 1 : logEvery) : done % logEvery;
-        const secondsPerStep = (now - logged) / 1000 / since;
-        logged = now;
+      if (done === 1 || done % logEvery === 0 || done === steps) {
+        const secondsPerStep = meter(done);
         const row = {
-          ...{ stage: stage.name, step: done, epoch: done / stepsPerEpoch, loss: result.loss },
-          ...{ learningRate: at.rate, gradientNorm: result.gradientNorm, ...result.metrics },
-          ...{ imagesPerSecond: stage.batch / secondsPerStep, secondsPerStep },
+          stage: stage.name,
+          step: done,
+          epoch: done / stepsPerEpoch,
+          loss: result.loss,
+          learningRate: at.rate,
+          gradientNorm: result.gradientNorm,
+          ...result.metrics,
+          imagesPerSecond: stage.batch / secondsPerStep,
+          secondsPerStep,
         };
         for (const log of logs) log.append(row);
         emit({ kind: "step", row, steps, images: stage.batch });
@@ -158,35 +162,14 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
   }
 }
 
-/** The loader of a stage. */
-export function openStageLoader(recipe: Recipe, stage: Stage): Promise<Loader> {
-  const { data: source, seed, limit, workers, maxBadShare, cacheMegabytes } = recipe;
-  const cacheBytes = cacheMegabytes * 2 ** 20;
-  const options = { source, views: stage.views, batch: stage.batch, seed, workers, maxBadShare, cacheBytes };
-  return openLoader(limit === undefined ? options : { ...options, limit });
-}
-
-/** The compiled step of a stage, with fresh parameters drawn from the recipe's seed. */
-export function createStageStep(recipe: Recipe, stage: Stage): Promise<Step> {
-  return createStep(objectiveOf(recipe, stage), {
-    batch: stage.batch,
-    microBatch: stage.microBatch,
-    rules: stage.rates,
-    optimizer: stage.optimizer,
-    key: key(recipe.seed),
-    ...(stage.clip === undefined ? {} : { clip: stage.clip }),
-    ...(recipe.threads === undefined ? {} : { executable: { threads: recipe.threads } }),
-  });
-}
-
-/** Learning rate before the layers' factors, and share of the stage done, at a time in epochs. */
-export function rateAt(stage: Stage, epoch: number): { rate: number; progress: number } {
-  const scaled = (rate: number) => scaleByBatch(rate, stage.batch);
-  const { epochs: total, warmup } = stage;
-  const peak = scaled(stage.learningRate);
-  return {
-    rate: warmupCosine(epoch, { peak, warmup, total, end: scaled(stage.minLearningRate) }),
-    progress: epoch / total,
+/** Mean seconds per step since the last call, or since the start at step `from`. */
+function secondsSince(from: number): (step: number) => number {
+  let [last, since] = [from, performance.now()];
+  return (step) => {
+    const now = performance.now();
+    const seconds = (now - since) / 1000 / Math.max(1, step - last);
+    [last, since] = [step, now];
+    return seconds;
   };
 }
 
@@ -198,7 +181,7 @@ function initialise(dir: string, stage: Stage, step: Step) {
       throw new Error(`stage ${stage.name} starts from ${earlier}, but ${dir} has no final checkpoint of it`);
     const pattern = new RegExp(match);
     const values = new Map<string, Tensor>();
-    for (const [name, value] of readCheckpoint(file, (each) => each.startsWith(from)).tensors)
+    for (const [name, value] of readWeights(file, (each) => each.startsWith(from)).tensors)
       if (pattern.test(name.slice(from.length))) values.set(to + name.slice(from.length), value);
     if (step.state.load(values).length === 0)
       throw new Error(`${file} has no tensor that stage ${stage.name} can start from (names ${from}… for ${to}…)`);

@@ -1,0 +1,43 @@
+/** The parts of a stage: loader, compiled step, schedule. */
+import { key } from "../tensor/random.ts";
+import { scaleByBatch, warmupCosine } from "../optim/schedules.ts";
+import { type Loader, openLoader } from "../data/loader.ts";
+import { objectiveOf, type Recipe, type Stage } from "./recipe.ts";
+import { createStep, type Step } from "./step.ts";
+
+/** The loader of a stage. */
+export function openStageLoader(recipe: Recipe, stage: Stage): Promise<Loader> {
+  const { data: source, seed, limit, workers, maxBadShare, cacheMegabytes } = recipe;
+  const cacheBytes = cacheMegabytes * 2 ** 20;
+  const options = { source, views: stage.views, batch: stage.batch, seed, workers, maxBadShare, cacheBytes };
+  return openLoader(limit === undefined ? options : { ...options, limit });
+}
+
+/** The compiled step of a stage, with fresh parameters drawn from the recipe's seed. */
+export function createStageStep(recipe: Recipe, stage: Stage): Promise<Step> {
+  return createStep(objectiveOf(recipe, stage), {
+    batch: stage.batch,
+    microBatch: stage.microBatch,
+    rules: stage.rates,
+    optimizer: stage.optimizer,
+    key: key(recipe.seed),
+    ...(stage.clip === undefined ? {} : { clip: stage.clip }),
+    ...(recipe.threads === undefined ? {} : { executable: { threads: recipe.threads } }),
+  });
+}
+
+/** Learning rate before the layers' factors, and share of the stage done, at a time in epochs. */
+export function rateAt(stage: Stage, epoch: number): { rate: number; progress: number } {
+  const scaled = (rate: number) => scaleByBatch(rate, stage.batch);
+  const { epochs: total, warmup } = stage;
+  const peak = scaled(stage.learningRate);
+  return {
+    rate: warmupCosine(epoch, { peak, warmup, total, end: scaled(stage.minLearningRate) }),
+    progress: epoch / total,
+  };
+}
+
+/** Optimizer steps of a stage. */
+export function stepsOf(stage: Stage, stepsPerEpoch: number): number {
+  return Math.max(1, Math.round(stage.epochs * stepsPerEpoch));
+}

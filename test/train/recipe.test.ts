@@ -1,0 +1,51 @@
+import { describe, expect, it } from "vitest";
+import { defineRecipe, nearestName } from "../../src/train/recipe.ts";
+import { rateAt } from "../../src/train/stage.ts";
+import { tiny } from "./tiny.ts";
+
+describe("defineRecipe", () => {
+  it("fills in defaults", () => {
+    expect(defineRecipe(tiny()).stages[0]!.objective).toMatchObject({ maskRatio: 0.75, normPix: true });
+  });
+
+  it.each([
+    ["an unknown key", { ...tiny(), sede: 3 }, 'has no option "sede" (did you mean "seed"?)'],
+    ["an unknown key of the model", { ...tiny(), model: { ...tiny().model, widht: 3 } }, 'did you mean "width"?'],
+    [
+      "an unknown key of an objective",
+      { ...tiny(), stages: [{ ...tiny().stages[0]!, objective: { kind: "mae", maskRation: 0.5 } }] },
+      'did you mean "maskRatio"?',
+    ],
+    ["a micro-batch that does not divide", { ...tiny({ microBatch: 3 }) }, "microBatch must divide batch"],
+    [
+      "a patch that does not divide",
+      { ...tiny(), model: { ...tiny().model, patchSize: 7 } },
+      "not a multiple of the patch",
+    ],
+    [
+      "two stages of one name",
+      { ...tiny(), stages: [tiny().stages[0]!, tiny().stages[0]!] },
+      "two stages are named mim",
+    ],
+    [
+      "a start from a stage that does not exist",
+      { ...tiny(), stages: [{ ...tiny().stages[1]!, init: [{ stage: "mum" }] }] },
+      "names either an earlier stage or a path",
+    ],
+    ["a warm-up longer than the stage", { ...tiny({ epochs: 0.25 }) }, "warmup must be shorter than epochs"],
+  ])("refuses %s", (_, recipe, message) => {
+    expect(() => defineRecipe(recipe)).toThrow(message);
+  });
+});
+
+it("finds the name that was meant, or none", () => {
+  expect(nearestName("epoch", ["epochs", "batch"])).toBe("epochs");
+  expect(nearestName("nonsense", ["epochs", "batch"])).toBeUndefined();
+});
+
+it("scales the rate by the batch and follows warm-up and cosine", () => {
+  const stage = defineRecipe({ ...tiny({ epochs: 10 }) }).stages[0]!;
+  expect(rateAt(stage, 0)).toEqual({ rate: 0, progress: 0 });
+  expect(rateAt(stage, 0.5).rate).toBeCloseTo((0.01 * 8) / 256);
+  expect(rateAt(stage, 10).rate).toBeCloseTo(0);
+});

@@ -1,0 +1,72 @@
+/** A recipe of a second: two stages on synthetic images, the second grafted on the first. */
+import { createHash } from "node:crypto";
+import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { centerCrop, maeView, mocoViews, noise } from "../../src/data/views.ts";
+import { stages } from "../../src/optim/groups.ts";
+import { readMetrics } from "../../src/run/metrics.ts";
+import type { RecipeInput } from "../../src/train/recipe.ts";
+
+export interface TinyOptions {
+  readonly seed?: number;
+  readonly workers?: number;
+  readonly epochs?: number;
+  readonly microBatch?: number;
+  readonly learningRate?: number;
+}
+
+/** 48 images, batch 8: 6 steps an epoch. A checkpoint every 4 steps. */
+export function tiny({ seed = 0, workers = 0, epochs = 2, microBatch = 8, learningRate = 0.01 }: TinyOptions = {}) {
+  const timing = { epochs, batch: 8, learningRate, warmup: 0.5 };
+  return {
+    name: "tiny",
+    seed,
+    workers,
+    threads: 1,
+    checkpointSteps: 4,
+    data: { kind: "synthetic", length: 48, size: 16 },
+    model: { imageSize: 16, patchSize: 8, width: 16, depth: 2, heads: 2 },
+    evaluationView: centerCrop(16, { resize: 16 }),
+    stages: [
+      {
+        name: "mim",
+        objective: { kind: "mae", decoderWidth: 16, decoderDepth: 1, decoderHeads: 2 },
+        views: { images: maeView(16), noise: noise(4) },
+        ...timing,
+        microBatch,
+        optimizer: { kind: "adamw", betas: [0.9, 0.95], weightDecay: 0.05 },
+      },
+      {
+        name: "cl",
+        objective: { kind: "mocov3", mlpDim: 24, dim: 8 },
+        views: mocoViews(16),
+        ...timing,
+        microBatch: 8,
+        optimizer: { kind: "adamw", betas: [0.9, 0.999], weightDecay: 0.1 },
+        rates: [{ match: "patch_embed\\.", frozen: true }, ...stages(2, [0.1, 1])],
+        init: [{ stage: "mim", to: "base_encoder." }],
+      },
+    ],
+  } satisfies RecipeInput;
+}
+
+export function temporary(): string {
+  return mkdtempSync(join(tmpdir(), "layergraft-train-"));
+}
+
+/** File name → SHA-256 of the final checkpoints. */
+export function finalHashes(dir: string): Record<string, string> {
+  const folder = join(dir, "checkpoints");
+  const finals = readdirSync(folder).filter((name) => name.includes(".final."));
+  const hash = (name: string) =>
+    createHash("sha256")
+      .update(readFileSync(join(folder, name)))
+      .digest("hex");
+  return Object.fromEntries(finals.sort().map((name) => [name, hash(name)]));
+}
+
+/** The metrics without what the clock says. */
+export function timelessMetrics(dir: string) {
+  return readMetrics(dir).map(({ imagesPerSecond: _, secondsPerStep: __, ...row }) => row);
+}
