@@ -10,7 +10,8 @@ const run = (name, args) => execFileSync(bin(name), args, { stdio: "inherit", sh
 for (const file of readdirSync("assembly").filter((f) => f.endsWith(".ts")))
   run("asc", [
     join("assembly", file),
-    ...["--outFile", join("dist/src/kernels", `${basename(file, ".ts")}.wasm`)],
-    ...["--optimizeLevel", "3", "--runtime", "stub", "--enable", "simd", "--importMemory", "--noAssert"],
+    "--outFile",
+    join("dist/src/kernels", `${basename(file, ".ts")}.wasm`),
+    ..."--optimizeLevel 3 --runtime stub --enable simd --importMemory --noAssert".split(" "),
   ]);
 run("tsc", ["-p", "tsconfig.json"]);

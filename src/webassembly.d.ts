@@ -1,6 +1,8 @@
 /** The part of the WebAssembly API in use: Node has it, its type package and the ES libraries leave it to the DOM's. */
 declare namespace WebAssembly {
-  class Module {}
+  interface Module {
+    readonly [Symbol.toStringTag]: string;
+  }
   class Memory {
     constructor(descriptor: { initial: number; maximum?: number });
     readonly buffer: ArrayBuffer;

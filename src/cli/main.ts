@@ -14,13 +14,20 @@ const program = new Command("layergraft")
   )
   .version(version)
   .option("--verbose", "show stack traces of errors")
-  .showSuggestionAfterError()
-  .showHelpAfterError("(layergraft <command> --help shows options and examples)")
   .addCommand(demoCommand())
   .addCommand(pretrainCommand())
   .addCommand(evaluateCommand())
   .addCommand(reportCommand());
-for (const command of [program, ...program.commands]) command.exitOverride();
+for (const command of [program, ...program.commands]) {
+  const name = command === program ? "<command>" : command.name();
+  command.exitOverride().showHelpAfterError(`(layergraft ${name} --help shows options and examples)`);
+}
+
+// `layergraft ... | head` closes the pipe early: that is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
 
 try {
   await program.parseAsync();

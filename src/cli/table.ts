@@ -1,7 +1,7 @@
 import type { Evaluation } from "../run/evaluation.ts";
 
 /** The result table as text: one row per question, one column per encoder, shares as percentages. */
-export function formatEvaluation({ columns, rows }: Evaluation): string {
+export function formatEvaluation({ columns, rows, notes = [] }: Evaluation): string {
   const cell = (value: number | null | undefined, deviation?: number | null) => {
     if (value === undefined || value === null) return "–";
     const spread = deviation === undefined || deviation === null ? "" : ` ±${(100 * deviation).toFixed(1)}`;
@@ -20,5 +20,5 @@ export function formatEvaluation({ columns, rows }: Evaluation): string {
     line.map((each, i) => (i === 0 ? each.padEnd(widths[i]!) : each.padStart(widths[i]!))).join("   "),
   );
   const rule = widths.map((width) => "─".repeat(width)).join("───");
-  return [text[0], rule, ...text.slice(1)].join("\n");
+  return [text[0], rule, ...text.slice(1), ...notes].join("\n");
 }

@@ -27,6 +27,16 @@ export async function decode(file: string | Uint8Array, shortSide?: number): Pro
   return { width: info.width, height: info.height, data: info.channels === 3 ? data : repeatGrey(data, info.channels) };
 }
 
+/** `decode` of a file that is called `name` in messages. Rejects with one sentence when it cannot be read. */
+export async function readImage(path: string, name: string, shortSide?: number): Promise<Pixels> {
+  try {
+    return await decode(path, shortSide);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.trim().split("\n")[0] : String(error);
+    throw new Error(`cannot read image ${name}: ${reason}`, { cause: error });
+  }
+}
+
 /** libvips keeps one channel for grey images. */
 function repeatGrey(data: Uint8Array, channels: number): Uint8Array {
   const rgb = new Uint8Array((data.length / channels) * 3);

@@ -2,7 +2,7 @@
 import { readdir, realpath, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import * as z from "zod";
-import { decode, imageExtensions, isImageName } from "./decode.ts";
+import { imageExtensions, isImageName, readImage } from "./decode.ts";
 import type { Source } from "./source.ts";
 
 export const folderSpec = z.strictObject({
@@ -35,14 +35,7 @@ export async function openFolder({ path, shortSide }: z.infer<typeof folderSpec>
     classes,
     id: (i) => files[i]!,
     label: (i) => labels?.[i] ?? -1,
-    load: async (i) => {
-      try {
-        return await decode(join(root, files[i]!), shortSide);
-      } catch (error) {
-        const reason = error instanceof Error ? error.message.trim().split("\n")[0] : String(error);
-        throw new Error(`cannot read image ${files[i]}: ${reason}`, { cause: error });
-      }
-    },
+    load: (i) => readImage(join(root, files[i]!), files[i]!, shortSide),
   };
 }
 

@@ -7,10 +7,11 @@ import { compile, type ExecutableOptions } from "../onnx/executable.ts";
 import { variableKey } from "../nn/init.ts";
 import { Scope } from "../nn/scope.ts";
 import { encode, patches, type VitConfig } from "../nn/vit.ts";
-import { evaluationBatches } from "../data/evaluation.ts";
+import { openFiles } from "../data/files.ts";
 import type { Source } from "../data/source.ts";
 import type { CenterView } from "../data/views.ts";
 import { listCheckpoints, readCheckpoint } from "../run/checkpoint.ts";
+import { collect } from "./collect.ts";
 import type { Features } from "./evaluator.ts";
 
 export interface Encoder {
@@ -21,6 +22,8 @@ export interface Encoder {
   readonly parameters: ReadonlyMap<string, Tensor>;
   /** Class-token features after the final norm, one row per image of the source. */
   features(source: Source): Promise<Features>;
+  /** The same of image files, one row per file. Rejects when one cannot be read. */
+  embed(files: readonly string[]): Promise<Features>;
   /** The same for images at hand, [B, 3, S, S] under `view` with B up to the encoder's batch: [B, width]. */
   encode(images: Tensor<"float32">): Promise<Tensor<"float32">>;
   release(): Promise<void>;
@@ -54,28 +57,27 @@ export async function createEncoder(
   { batch = 64, ...options }: EncoderOptions = {},
 ): Promise<Encoder> {
   const { scope, features } = encoderGraph(model, batch);
-  const program = await compile({ features }, options);
   const used = new Map<string, Tensor>();
   for (const name of scope.variables.keys()) {
     const value = parameters.get(name);
     if (value === undefined) throw new Error(`the encoder needs a tensor ${name}, but the checkpoint has none`);
     used.set(name, value);
   }
+  const program = await compile({ features }, options);
   program.bind({ inputs: Object.fromEntries(used) });
   const { width, imageSize } = model;
   const run = async (images: Tensor) => (await program.run({ images }))["features"]!.data as Float32Array;
+  const collected = (source: Source) => collect(source, view, { batch, width, rowsOf: run });
   return {
     model,
     view,
     parameters: used,
-    async features(source) {
-      const rows = new Float32Array(source.length * width);
-      let count = 0;
-      for await (const { images, indices } of evaluationBatches(source, view, batch)) {
-        rows.set((await run(images)).subarray(0, indices.length * width), count * width);
-        count += indices.length;
-      }
-      return { rows, count, width };
+    features: collected,
+    async embed(files) {
+      const features = await collected(openFiles(files, { shortSide: 2 * view.size }));
+      const [bad] = features.unreadable ?? [];
+      if (bad !== undefined) throw new Error(bad.reason);
+      return features;
     },
     async encode(images) {
       const [count] = images.shape as [number];
@@ -105,15 +107,7 @@ export function pixelFeatures(view: CenterView, side = 16): (source: Source) => 
   const scale = side / view.size;
   const small = { ...view, size: side, resize: Math.max(side, Math.round(view.resize * scale)) };
   const width = 3 * side ** 2;
-  return async (source) => {
-    const rows = new Float32Array(source.length * width);
-    let count = 0;
-    for await (const { images, indices } of evaluationBatches(source, small, 256)) {
-      rows.set(images.data.subarray(0, indices.length * width), count * width);
-      count += indices.length;
-    }
-    return { rows, count, width };
-  };
+  return (source) => collect(source, small, { batch: 256, width, rowsOf: async ({ data }) => data });
 }
 
 function encoderGraph(model: VitConfig, batch: number) {

@@ -1,10 +1,13 @@
 /** What an evaluation sees of an encoder: features of labelled images, computed once and shared by all protocols. */
+import type { Skipped } from "../data/bad.ts";
 
 /** One row of `width` numbers per image. */
 export interface Features {
   readonly rows: Float32Array;
   readonly count: number;
   readonly width: number;
+  /** Images of the source that could not be read: their rows are zero and must not be used. */
+  readonly unreadable?: readonly Skipped[];
 }
 
 /** Features with the class of each row. */

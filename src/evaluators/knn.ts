@@ -35,8 +35,9 @@ function votes(
   const result = new Int32Array(queries);
   for (let i = 0; i < queries; i++) {
     const weights = new Float64Array(classes);
+    const nearest = similarities[i * count]!; // subtracted: only ratios matter, and a low temperature overflows
     for (let j = i * count; j < i * count + k; j++)
-      weights[labels[indices[j]!]!]! += Math.exp(similarities[j]! / temperature);
+      weights[labels[indices[j]!]!]! += Math.exp((similarities[j]! - nearest) / temperature);
     result[i] = weights.indexOf(Math.max(...weights));
   }
   return result;

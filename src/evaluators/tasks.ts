@@ -26,6 +26,8 @@ export interface TaskList {
   /** What features are needed of. The first one, `train`, may be used to centre them. */
   readonly sources: Readonly<Record<string, Source>>;
   readonly tasks: readonly Task[];
+  /** Why there are no tasks, when there are none. */
+  readonly reason?: string;
   /** Images to show in pictures: nobody trained on them where the data set allows it. */
   readonly shown: Source;
 }
@@ -99,32 +101,32 @@ async function emojiTasks(spec: SourceSpec & { kind: "emoji" }, options: TaskOpt
 /** Any source with classes: 70 % of the images are labelled, 10 % choose, 20 % test. */
 function labelledTasks(source: Source, options: TaskOptions): TaskList {
   const { classes, length } = source;
-  const order = new Random(fold(key(options.seed ?? 0), "evaluation split")).permutation(length);
-  const cuts = [0, Math.floor(0.7 * length), Math.floor(0.8 * length), length];
-  const [train, validation, test] = [0, 1, 2].map((i) => order.slice(cuts[i], cuts[i + 1]).sort()) as [
-    Int32Array,
-    Int32Array,
-    Int32Array,
-  ];
-  const parts = { all: source };
-  if (classes.length < 2 || validation.length === 0) return { sources: parts, tasks: [], shown: subset(source, test) };
-
   const labels = Int32Array.from({ length }, (_, i) => source.label(i));
-  const missing = classes.filter((_, c) => !train.some((i) => labels[i] === c));
-  if (missing.length > 0)
-    throw new Error(
-      `class ${missing[0]} has no image among the ${train.length} labelled ones; add images to it or remove its folder`,
+  const none = (reason: string): TaskList => ({ sources: {}, tasks: [], reason, shown: source });
+  if (classes.length < 2)
+    return none(
+      "these images have no classes, so there is nothing to measure; give a folder with a subfolder per class",
     );
+  const { train, validation, test } = splitByClass(labels, options.seed ?? 0);
+  if (validation.length === 0 || test.length === 0)
+    return none(`${length} images of ${classes.length} classes are too few to hold some back for validation and test`);
+
   const splits = (features: FeaturesOf): Splits => {
     const all: LabelledFeatures = { features: features("all"), labels };
+    const bad = new Set(all.features.unreadable?.map(({ index }) => index));
+    const readable = (part: string, rows: readonly number[]) => {
+      const good = rows.filter((row) => !bad.has(row));
+      if (good.length === 0) throw new Error(`none of the ${rows.length} images of the ${part} split can be read`);
+      return pick(all, good);
+    };
     return {
       classes: classes.length,
-      train: pick(all, train),
-      validation: pick(all, validation),
-      test: pick(all, test),
+      train: readable("training", train),
+      validation: readable("validation", validation),
+      test: readable("test", test),
     };
   };
-  const chance = mostFrequent(Array.from(test, (i) => labels[i]!));
+  const chance = mostFrequent(test.map((i) => labels[i]!));
   const classified = (evaluator: Evaluator<never>, label: string) => ({
     protocol: evaluator.name,
     label: `${label}, ${classes.length} classes`,
@@ -136,7 +138,28 @@ function labelledTasks(source: Source, options: TaskOptions): TaskList {
     classified(linear, "linear probe"),
     ...fewLabels(splits, `${classes.length} classes`, 1 / classes.length, options),
   ];
-  return { sources: parts, tasks, shown: subset(source, test) };
+  return { sources: { all: source }, tasks, shown: subset(source, test) };
+}
+
+/** Random parts with the same share of every class; a class of one image is for training. */
+function splitByClass(labels: Int32Array, seed: number) {
+  const parts = { train: [] as number[], validation: [] as number[], test: [] as number[] };
+  const root = fold(key(seed), "evaluation split");
+  const byClass = new Map<number, number[]>();
+  for (const row of new Random(root).permutation(labels.length)) {
+    const label = labels[row]!;
+    byClass.set(label, byClass.get(label) ?? []);
+    byClass.get(label)!.push(row);
+  }
+  for (const [label, rows] of byClass) {
+    const offset = new Random(fold(root, label)).uniform(); // so that small classes are rounded up as often as down
+    for (const [i, row] of rows.entries()) {
+      const place = (i + offset) / rows.length;
+      parts[i === 0 || place < 0.7 ? "train" : place < 0.8 ? "validation" : "test"].push(row);
+    }
+  }
+  for (const rows of Object.values(parts)) rows.sort((a, b) => a - b);
+  return parts;
 }
 
 function fewLabels(

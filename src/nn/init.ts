@@ -25,7 +25,7 @@ export function normal(deviation: number): Initializer {
 
 /**
  * Xavier-uniform of a linear weight [out, in]: U(±sqrt(6 / (in + out))). `matrices` says that the rows stack several
- * matrices, each with its own fan-out: MoCo v3 treats qkv so (PAPER.md a.2), MAE does not.
+ * matrices, each with its own fan-out: MoCo v3 treats qkv so, MAE does not.
  */
 export function xavierUniform(matrices = 1): Initializer {
   return (shape, key) => {
@@ -43,7 +43,7 @@ export function torchDefault(fanIn: number): Initializer {
 /**
  * Fixed two-dimensional sine-cosine position embedding [1, 1 + grid², width]; the class token's row is zero.
  * One half of the channels encodes the column, the other the row, each as [sin, cos] with frequencies
- * 10000^(-k / (width/4)). MAE puts the column first, MoCo v3 the row (PAPER.md a.3).
+ * 10000^(-k / (width/4)). MAE puts the column first, MoCo v3 the row.
  */
 export function sinCos2d(grid: number, layout: "mae" | "mocov3"): Initializer {
   return (shape) => {

@@ -16,7 +16,7 @@ export function logSumExp(x: Value): Value {
 
 /**
  * InfoNCE of queries [N, D] against keys [N, D], both of unit length: the positive of query n is key n, all other keys
- * are negatives. Mean over queries of -log softmax(q·k / temperature) at the positive (PAPER.md a.5, without its factor).
+ * are negatives. Mean over queries of -log softmax(q·k / temperature) at the positive (MoCo v3, equation 1, without its factor 2τ).
  */
 export function infoNCE(queries: Value, keys: Value, temperature: number): Value {
   const logits = op.matmul(queries, keys, { transB: true, alpha: 1 / temperature });

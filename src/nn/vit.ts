@@ -25,7 +25,7 @@ export const presets: Readonly<Record<string, VitConfig>> = {
   "vit-large/16": { imageSize: 224, patchSize: 16, width: 1024, depth: 24, heads: 16 },
 };
 
-/** How a fresh encoder is drawn and where its position embedding puts rows and columns (PAPER.md a.2, a.3, a.4). */
+/** How a fresh encoder is drawn and where its position embedding puts rows and columns (the released code of MAE and MoCo v3). */
 export type Lineage = "mae" | "mocov3";
 
 /** Number of patches of an image. Throws when the sizes do not fit. */

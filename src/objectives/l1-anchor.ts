@@ -1,4 +1,4 @@
-/** L1 distance to the weights a stage starts from, on the lower part of the encoder (PAPER.md a.8). */
+/** L1 distance to the weights a stage starts from, on the lower part of the encoder (layer-grafted pre-training of ViT-L). */
 import * as op from "../graph/ops/index.ts";
 import { zeros } from "../nn/init.ts";
 import { layerOf } from "../nn/vit.ts";

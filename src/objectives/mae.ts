@@ -1,4 +1,4 @@
-/** Masked autoencoder (He et al., CVPR 2022; PAPER.md a.4): encode a quarter of the patches, predict the pixels of the rest. */
+/** Masked autoencoder (He et al., CVPR 2022): encode a quarter of the patches, predict the pixels of the rest. */
 import * as op from "../graph/ops/index.ts";
 import type { Value } from "../graph/value.ts";
 import { normal, sinCos2d } from "../nn/init.ts";

@@ -1,4 +1,4 @@
-/** MoCo v3 (Chen, Xie and He, ICCV 2021; PAPER.md a.5): contrast between two views, keys from a momentum encoder. */
+/** MoCo v3 (Chen, Xie and He, ICCV 2021): contrast between two views, keys from a momentum encoder. */
 import * as op from "../graph/ops/index.ts";
 import type { Value } from "../graph/value.ts";
 import { torchDefault } from "../nn/init.ts";

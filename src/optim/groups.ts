@@ -28,7 +28,7 @@ export function treatment(rules: readonly RateRule[], name: string): Treatment {
 }
 
 /**
- * Rules that cut the encoder into `rates.length` equal groups of blocks, lowest first (PAPER.md a.7). Class token and
+ * Rules that cut the encoder into `rates.length` equal groups of blocks, lowest first (layer-grafted pre-training, section 2.4). Class token and
  * embeddings go with the first group; final norm, heads and everything outside the blocks with the last.
  * Throws when the depth is not a multiple of the number of rates.
  */

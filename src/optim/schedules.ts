@@ -1,5 +1,5 @@
 /**
- * Warm-up and cosine per iteration (PAPER.md a.6): rises linearly from 0 over `warmup`, then falls on a half cosine to
+ * Warm-up and cosine per iteration (as MAE and MoCo v3 do): rises linearly from 0 over `warmup`, then falls on a half cosine to
  * `end`. `time` and `total` in epochs (fractions count) or any one unit; the result is a factor times `peak`'s unit.
  */
 export function warmupCosine(

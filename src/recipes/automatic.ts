@@ -24,9 +24,10 @@ export interface AutomaticOptions {
   readonly hours?: number;
 }
 
-/** A layer-grafted recipe for these images on this machine. Throws when the model's name is unknown. */
+/** A layer-grafted recipe for these images on this machine. Throws when there is one image or no such model. */
 export function automatic(options: AutomaticOptions): RecipeInput {
   const { images, data, seed = 0, hours = 8 } = options;
+  if (images < 2) throw new Error("contrastive learning tells images apart, so it needs at least 2 images");
   const model = chooseModel(options);
   const tokens = patchCount(model) + 1;
   const batch = Math.min(options.batch ?? chooseBatch(images, tokens, model), images);
@@ -37,7 +38,9 @@ export function automatic(options: AutomaticOptions): RecipeInput {
   const perSecond = 40e9 * Math.max(1, cpus().length);
   const affordable = (hours * 3600 * perSecond) / (images * (workOf.mim + workOf.cl));
   const epochs = Math.round(Math.min(300, Math.max(10, affordable)));
-  const learningRate = options.learningRate ?? (model.width <= 256 ? 1e-3 : 5e-4);
+  // Given for a batch of 256 and scaled linearly; below that the square root of the batch serves Adam better.
+  const base = model.width <= 256 ? 1e-3 : 5e-4;
+  const learningRate = options.learningRate ?? base * Math.sqrt(256 / Math.min(256, batch));
   const small = model.imageSize <= 64;
   return layerGrafted({
     data: data.kind === "folder" && data.shortSide === undefined ? { ...data, shortSide: 2 * model.imageSize } : data,

@@ -1,7 +1,7 @@
 /**
- * Layer Grafted Pre-training (Jiang et al., ICLR 2023; PAPER numbers in the paper's section on setup): MIM with MAE
- * trains the whole encoder, then CL with MoCo v3 goes on from it with a small learning rate in the lower two thirds of
- * the blocks and one ten times as large in the upper third. The patch projection stays as MIM left it.
+ * Layer Grafted Pre-training (Jiang et al., ICLR 2023): MIM with MAE trains the whole encoder, then CL with MoCo v3 goes
+ * on from it with a small learning rate in the lower two thirds of the blocks and one ten times as large in the upper
+ * third. The patch projection stays as MIM left it.
  */
 import type { SourceInput } from "../data/source.ts";
 import { type AugmentOptions, centerCrop, maeView, mocoViews, noise } from "../data/views.ts";
@@ -83,7 +83,9 @@ export function layerGrafted(options: LayerGraftedOptions): RecipeInput {
 
 function timing({ epochs, batch, microBatch, learningRate, warmup }: StageOptions) {
   return {
-    ...{ epochs, batch, learningRate },
+    epochs,
+    batch,
+    learningRate,
     microBatch: microBatch ?? batch,
     warmup: warmup ?? Math.min(40, 0.1 * epochs), // paper: 40 epochs; a short run cannot spend that
   };

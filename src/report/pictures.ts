@@ -10,6 +10,7 @@ import { evaluationBatches } from "../data/evaluation.ts";
 import { denormalise, encodePng } from "../data/png.ts";
 import type { Source } from "../data/source.ts";
 import { subset } from "../data/subset.ts";
+import type { Features } from "../evaluators/evaluator.ts";
 import { neighbours } from "../evaluators/neighbours.ts";
 import { tasksOf } from "../evaluators/tasks.ts";
 import { reconstruct } from "../objectives/mae.ts";
@@ -41,8 +42,11 @@ async function drawReconstructions(dir: string, recipe: Recipe, source: Source):
   const { model } = recipe;
   const { imageSize, patchSize } = model;
   const view = evaluationViewOf(recipe);
-  const indices = choose(source, shownReconstructions, recipe.seed);
-  const count = indices.length;
+  const count = Math.min(source.length, shownReconstructions);
+  const indices = choose(source, source.length, recipe.seed); // as many as it takes to find enough readable ones
+  const onUnreadable = () => undefined;
+  const { value: batch } = await evaluationBatches(source, view, count, { indices, onUnreadable }).next();
+  if (batch === undefined) return undefined;
   const patches = patchCount(model);
 
   const scope = new Scope();
@@ -58,8 +62,6 @@ async function drawReconstructions(dir: string, recipe: Recipe, source: Source):
   );
   const feeds: Record<string, Tensor> = { noise: draws };
   for (const name of scope.variables.keys()) feeds[name] = tensors.get(name)!;
-  const batches = evaluationBatches(source, view, count, { indices });
-  const batch = (await batches.next()).value!;
   feeds["images"] = batch.images;
   const result = await program.run(feeds);
   await program.release();
@@ -68,7 +70,7 @@ async function drawReconstructions(dir: string, recipe: Recipe, source: Source):
 
   const items: Reconstructions["items"] = [];
   const size = 3 * imageSize ** 2;
-  for (const [i, index] of indices.entries()) {
+  for (const [i, index] of batch.indices.entries()) {
     const planes = batch.images.data.slice(i * size, (i + 1) * size);
     const masked = planes.slice();
     const guessed = planes.slice();
@@ -117,8 +119,6 @@ function momentsOf(planes: Float32Array, places: readonly number[]): { mean: num
 /** A few queries and what each encoder holds to be most alike among the shown images. */
 async function drawNeighbours(dir: string, recipe: Recipe, all: Source): Promise<Neighbours | undefined> {
   const gallery = all.length > galleryLimit ? subset(all, choose(all, galleryLimit, recipe.seed)) : all;
-  if (gallery.length < shownNeighbours + 1) return undefined;
-  const queries = choose(gallery, shownQueries, recipe.seed + 1);
   const view = evaluationViewOf(recipe);
   const pictures = new Map<number, string>();
   const picture = async (index: number) => {
@@ -132,19 +132,31 @@ async function drawNeighbours(dir: string, recipe: Recipe, all: Source): Promise
   };
 
   const entrants = await contenders(dir, recipe);
+  const computed: Features[] = [];
+  for (const { features, release } of entrants) {
+    computed.push(await features(gallery));
+    await release();
+  }
+  const bad = new Set(computed[0]!.unreadable?.map(({ index }) => index));
+  const readable = Array.from({ length: gallery.length }, (_, i) => i).filter((i) => !bad.has(i));
+  if (readable.length < shownNeighbours + 1) return undefined;
+  const queries = choose(gallery, gallery.length, recipe.seed + 1)
+    .filter((i) => !bad.has(i))
+    .slice(0, shownQueries);
   const results = queries.map((): Neighbours["queries"][number]["results"] => ({}));
   const labelled = gallery.classes.length > 0;
-  for (const { name, features, release } of entrants) {
-    const rows = await features(gallery);
-    await release();
-    const asked = { ...rows, rows: concatRows(rows.rows, rows.width, queries), count: queries.length };
-    const found = await neighbours(asked, rows, shownNeighbours + 1); // the first is the query itself
+  for (const [e, { name }] of entrants.entries()) {
+    const found = await neighbours(
+      rowsOf(computed[e]!, queries),
+      rowsOf(computed[e]!, readable),
+      shownNeighbours + 1, // the query itself is among them
+    );
     for (const [q, query] of queries.entries()) {
       const places = Array.from({ length: shownNeighbours + 1 }, (_, j) => q * (shownNeighbours + 1) + j);
-      const others = places.filter((at) => found.indices[at] !== query).slice(0, shownNeighbours);
+      const others = places.filter((at) => readable[found.indices[at]!] !== query).slice(0, shownNeighbours);
       results[q]![name] = await Promise.all(
         others.map(async (at) => {
-          const index = found.indices[at]!;
+          const index = readable[found.indices[at]!]!;
           const hit = labelled ? { hit: gallery.label(index) === gallery.label(query) } : {};
           return { id: gallery.id(index), image: await picture(index), similarity: found.similarities[at]!, ...hit };
         }),
@@ -157,14 +169,14 @@ async function drawNeighbours(dir: string, recipe: Recipe, all: Source): Promise
   return { encoders: entrants.map(({ name, title }) => ({ name, title })), queries: shown };
 }
 
-function concatRows(rows: Float32Array, width: number, indices: readonly number[]): Float32Array {
+function rowsOf({ rows, width }: Features, indices: readonly number[]): Features {
   const picked = new Float32Array(indices.length * width);
   for (const [i, index] of indices.entries()) picked.set(rows.subarray(index * width, (index + 1) * width), i * width);
-  return picked;
+  return { rows: picked, count: indices.length, width };
 }
 
 /** A fixed random choice of images. */
 function choose(source: Source, count: number, seed: number): number[] {
   const order = new Random(fold(key(seed), "pictures")).permutation(source.length);
-  return [...order.slice(0, Math.min(count, source.length))];
+  return Array.from(order.subarray(0, Math.min(count, source.length)));
 }

@@ -156,7 +156,7 @@ export function objectiveOf({ model }: Recipe, { objective }: Stage): Objective 
 
 /** The view under which an encoder of this recipe is used. */
 export function evaluationViewOf({ evaluationView }: Recipe): CenterView {
-  return evaluationView as CenterView; // the schema allows no other kind
+  return evaluationView;
 }
 
 /** The key, with the nearest key that exists beside it. */

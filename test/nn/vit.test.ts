@@ -27,7 +27,7 @@ function declared(config: VitConfig): Scope {
 }
 
 describe("sizes", () => {
-  // PAPER.md a.2 and d.1: numbers of parameters of the encoder without a head, keys of its state dict.
+  // Numbers of parameters of the encoder without a head, keys of its state dict.
   it.each([
     ["vit-small/16", 21_665_664, 150],
     ["vit-base/16", 85_798_656, 150],

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { stages, treatment } from "../../src/optim/groups.ts";
 
 describe("stages", () => {
-  // PAPER.md a.7, ViT-B: blocks 0-3, 4-7, 8-11
+  // the paper's ViT-B: blocks 0-3, 4-7, 8-11
   const rules = stages(12, [1.5e-5, 2e-5, 1.5e-4]);
   const lowest = [
     "cls_token",

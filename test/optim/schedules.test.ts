@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { scaleByBatch, warmupCosine } from "../../src/optim/schedules.ts";
 import { mocov3 } from "../../src/objectives/mocov3.ts";
 
-// PAPER.md (g): 300 epochs, 40 of them warm-up, batch 4096
+// The paper's schedule: 300 epochs, 40 of them warm-up, batch 4096
 it.each([
   ["lower stages", 1.5e-5, [0, 1.2e-4, 2.4e-4, 1.2e-4]],
   ["upper stage", 1.5e-4, [0, 1.2e-3, 2.4e-3, 1.2e-3]],
@@ -25,7 +25,7 @@ it("ends at `end`, works without warm-up, falls all the way", () => {
     expect(warmupCosine(time, options)).toBeLessThan(warmupCosine(time - 1, options));
 });
 
-// PAPER.md a.5
+// MoCo v3: 0.99 at the start, half a cosine to 1
 it.each([
   [0, 0.99],
   [1 / 4, 0.991464],

@@ -1,0 +1,33 @@
+import type { Tensor } from "../tensor/tensor.ts";
+import type { Skipped } from "../data/bad.ts";
+import { evaluationBatches } from "../data/evaluation.ts";
+import type { Source } from "../data/source.ts";
+import type { CenterView } from "../data/views.ts";
+import type { Features } from "./evaluator.ts";
+
+export interface CollectOptions {
+  /** Images per call of `rowsOf`. */
+  readonly batch: number;
+  /** Numbers per image. */
+  readonly width: number;
+  /** [batch, 3, S, S] → batch rows of `width` numbers. */
+  rowsOf(images: Tensor<"float32">): Promise<Float32Array>;
+}
+
+/** Features of every image of a source, row i for image i. Rejects when no image can be read. */
+export async function collect(
+  source: Source,
+  view: CenterView,
+  { batch, width, rowsOf }: CollectOptions,
+): Promise<Features> {
+  const rows = new Float32Array(source.length * width);
+  const unreadable: Skipped[] = [];
+  const onUnreadable = (index: number, { message }: Error) =>
+    void unreadable.push({ index, id: source.id(index), reason: message });
+  for await (const { images, indices } of evaluationBatches(source, view, batch, { onUnreadable })) {
+    const found = await rowsOf(images);
+    for (const [i, index] of indices.entries()) rows.set(found.subarray(i * width, (i + 1) * width), index * width);
+  }
+  if (unreadable.length > 0 && unreadable.length === source.length) throw new Error(unreadable[0]!.reason);
+  return { rows, count: source.length, width, ...(unreadable.length === 0 ? {} : { unreadable }) };
+}

@@ -1,0 +1,47 @@
+/** layergraft as a library: pre-train an encoder, measure it, use it. */
+
+// Train and measure: what the command line does, as functions.
+export { pretrain, type PretrainOptions, type PretrainResult } from "./train/pretrain.ts";
+export { evaluate, type EvaluateOptions } from "./train/evaluate.ts";
+export type { TrainEvent } from "./train/loop.ts";
+export type { StageEstimate } from "./train/estimate.ts";
+export { drawPictures } from "./report/pictures.ts";
+export { renderReport, writeReport } from "./report/report.ts";
+
+// Recipes: plain objects that say everything about a run.
+export { defineRecipe, type Recipe, type RecipeInput, type Stage } from "./train/recipe.ts";
+export { automatic, type AutomaticOptions } from "./recipes/automatic.ts";
+export { demo, type DemoSize } from "./recipes/demo.ts";
+export { layerGrafted, type LayerGraftedOptions, type StageOptions } from "./recipes/layer-grafted.ts";
+export { stages, type RateRule } from "./optim/groups.ts";
+export { presets, type VitConfig } from "./nn/vit.ts";
+
+// Use a trained encoder.
+export { createEncoder, type Encoder, type EncoderOptions, loadEncoder, pixelFeatures } from "./evaluators/encoder.ts";
+export type { Evaluator, Features, LabelledFeatures, Score, Splits } from "./evaluators/evaluator.ts";
+export { fewShot, type FewShotOptions } from "./evaluators/few-shot.ts";
+export { knn, type KnnOptions } from "./evaluators/knn.ts";
+export { linear, type LinearOptions } from "./evaluators/linear.ts";
+export { neighbours, type Neighbours } from "./evaluators/neighbours.ts";
+export { type Collection, retrieval } from "./evaluators/retrieval.ts";
+export { type Protocol, protocols } from "./evaluators/tasks.ts";
+
+// Images.
+export { openFiles } from "./data/files.ts";
+export { openSource, type Pixels, type Source, type SourceInput, type SourceSpec } from "./data/source.ts";
+export { subset } from "./data/subset.ts";
+export { evaluationBatches } from "./data/evaluation.ts";
+export { type CenterView, centerCrop, maeView, mocoViews, noise, type ViewInput, type ViewSpec } from "./data/views.ts";
+
+// Run folders.
+export { type CheckpointName, listCheckpoints, readCheckpoint } from "./run/checkpoint.ts";
+export { type Evaluation, readEvaluation } from "./run/evaluation.ts";
+export { type Run, openRun } from "./run/folder.ts";
+export { type MetricRow, readMetrics } from "./run/metrics.ts";
+
+// Numbers.
+export type { DType } from "./tensor/dtype.ts";
+export { fold, key, type Key, Random } from "./tensor/random.ts";
+export { decodeSafetensors, encodeSafetensors, type TensorFile } from "./tensor/safetensors.ts";
+export type { Shape } from "./tensor/shape.ts";
+export { type Tensor, tensor } from "./tensor/tensor.ts";

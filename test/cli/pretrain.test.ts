@@ -1,0 +1,119 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { listCheckpoints, readCheckpoint } from "../../src/run/checkpoint.ts";
+import { readEvaluation } from "../../src/run/evaluation.ts";
+import { readMetrics } from "../../src/run/metrics.ts";
+import { readNotes } from "../../src/run/notes.ts";
+import { temporaryFolder } from "../run/temporary.ts";
+import { layergraft, tiny, writeImages } from "./layergraft.ts";
+
+it("pre-trains on a folder with classes and a broken image, evaluates and reports", async () => {
+  const dir = temporaryFolder();
+  const images = await writeImages(join(dir, "shapes"), 40, "classes");
+  writeFileSync(join(images, "disc", "broken.png"), "not a picture");
+  const { code, stdout, stderr } = await layergraft(["pretrain", "shapes", ...tiny], { cwd: dir });
+  expect([code, stderr]).toEqual([0, ""]);
+  const run = join(dir, "runs", "shapes"); // where a run goes when nothing is said
+
+  expect(stdout).toContain("41 images in shapes, 4 classes (used for evaluation only)");
+  expect(stdout).toContain("model 16 px, patch 8, width 12, depth 3, heads 2");
+  expect(stdout).toContain("in all about");
+  expect(stdout.match(/skipped disc\/broken\.png/g)).toHaveLength(1);
+  expect(stdout).toMatch(/mim .* 100% epoch 2\.0\/2 .*loss .*images\/s/);
+  expect(stdout).toMatch(/accuracy, % +random encoder +raw pixels +after MIM +after grafting +chance/);
+  expect(stdout).toContain("left out: cannot read image disc/broken.png");
+  expect(stdout).toContain(`report: ${join(run, "report.html")}`);
+
+  expect(listCheckpoints(run).filter(({ final }) => final)).toMatchObject([
+    { stage: "mim", step: 10 },
+    { stage: "cl", step: 10 },
+  ]);
+  expect(readMetrics(run).length).toBeGreaterThan(10);
+  expect(readNotes(run).skipped.map(({ path }) => path)).toEqual(["disc/broken.png"]);
+  expect(readEvaluation(run)!.rows.map(({ protocol }) => protocol)).toEqual(["knn", "linear", "few-shot", "few-shot"]);
+  for (const file of ["recipe.json", "environment.json", "metrics.jsonl", "samples/neighbours.json"])
+    expect(existsSync(join(run, file)), file).toBe(true);
+  const report = readFileSync(join(run, "report.html"), "utf8");
+  for (const text of ["after grafting", "disc/broken.png", "data:image/png;base64,"]) expect(report).toContain(text);
+
+  const evaluated = await layergraft(["evaluate", run, "--data", images, "--protocol", "knn", "--json"]);
+  expect(JSON.parse(evaluated.stdout)).toMatchObject({ rows: [{ protocol: "knn" }] });
+});
+
+it("pre-trains on a flat folder without classes, as JSON lines", async () => {
+  const dir = temporaryFolder();
+  const images = await writeImages(join(dir, "images"), 16, "flat");
+  const out = join(dir, "run");
+  const { code, stdout, stderr } = await layergraft(["pretrain", images, ...tiny, "--out", out, "--json"]);
+  expect([code, stderr]).toEqual([0, ""]);
+  const events = stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { kind: string });
+  const kinds = new Set(events.map(({ kind }) => kind));
+  for (const kind of ["estimate", "stage", "step", "checkpoint", "done"]) expect(kinds).toContain(kind);
+  expect(readEvaluation(out)).toBeUndefined();
+  expect(readFileSync(join(out, "report.html"), "utf8")).toContain("data:image/png;base64,");
+  const { code: refused, stderr: why } = await layergraft(["evaluate", out]);
+  expect(refused).toBe(1);
+  expect(why).toMatch(/^layergraft: these images have no classes, so there is nothing to measure; [^\n]+\n$/);
+});
+
+it("stops on Ctrl-C, goes on, and gives its weights to a new run", async () => {
+  const dir = temporaryFolder();
+  const images = await writeImages(join(dir, "images"), 16, "nested");
+  const out = join(dir, "run");
+  let sent = false;
+  const stopped = await layergraft(
+    ["pretrain", images, ...tiny, "--set", "stages.0.epochs=2000", "--out", out, "--json"],
+    {
+      onOutput: (text, child) => {
+        if (sent || !text.includes('"kind":"step"')) return;
+        sent = true;
+        child.kill("SIGINT");
+      },
+    },
+  );
+  expect([stopped.code, stopped.stderr]).toEqual([130, ""]);
+  expect(stopped.stdout).toContain('{"kind":"done","finished":false}');
+  const [saved] = listCheckpoints(out);
+  expect(saved).toMatchObject({ stage: "mim", final: false });
+  expect(existsSync(join(out, "report.html"))).toBe(false);
+
+  // The rest would take long: the saved recipe is made shorter, which only a test would do.
+  const file = join(out, "recipe.json");
+  const recipe = JSON.parse(readFileSync(file, "utf8")) as { stages: { epochs: number }[] };
+  recipe.stages[0]!.epochs = (saved!.step + 4) / 2;
+  writeFileSync(file, JSON.stringify(recipe));
+  const resumed = await layergraft(["pretrain", "--resume", "--out", out]);
+  expect([resumed.code, resumed.stderr]).toEqual([0, ""]);
+  expect(listCheckpoints(out).filter(({ final }) => final)).toMatchObject([
+    { stage: "mim", step: saved!.step + 4 },
+    { stage: "cl", step: 4 },
+  ]);
+  const steps = readMetrics(out).map(({ stage, step }) => `${stage} ${step}`);
+  expect(new Set(steps).size).toBe(steps.length);
+  expect(readdirSync(out)).toContain("report.html");
+
+  const [, cl] = listCheckpoints(out).filter(({ final }) => final);
+  const other = join(dir, "other");
+  const started = await layergraft([
+    "pretrain",
+    images,
+    ...tiny,
+    "--out",
+    other,
+    "--init",
+    cl!.path,
+    "--set",
+    "stages.0.learningRate=1e-12",
+  ]);
+  expect([started.code, started.stderr]).toEqual([0, ""]);
+  const weights = (path: string, name: string) => [...(readCheckpoint(path).tensors.get(name)!.data as Float32Array)];
+  const [mim] = listCheckpoints(other).filter(({ final }) => final);
+  const name = "blocks.1.attn.qkv.weight";
+  const before = weights(cl!.path, `base_encoder.${name}`);
+  const after = weights(mim!.path, name);
+  expect(Math.max(...after.map((x, i) => Math.abs(x - before[i]!)))).toBeLessThan(1e-6);
+});

@@ -1,0 +1,109 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { temporaryFolder, temporaryRun } from "../run/temporary.ts";
+import { layergraft, tiny, writeImages } from "./layergraft.ts";
+
+describe("--help", () => {
+  it("of the whole lists the commands", async () => {
+    const { code, stdout, stderr } = await layergraft(["--help"]);
+    expect([code, stderr]).toEqual([0, ""]);
+    for (const name of ["demo", "pretrain", "evaluate", "report"]) expect(stdout).toContain(`\n  ${name} `);
+  });
+  it.each(["demo", "pretrain", "evaluate", "report"])("of %s has options and an example", async (name) => {
+    const { code, stdout } = await layergraft([name, "--help"]);
+    expect(code).toBe(0);
+    expect(stdout).toContain(`Usage: layergraft ${name}`);
+    expect(stdout).toMatch(new RegExp(`Examples?:\n {2}layergraft ${name}`));
+  });
+  it("is the answer to no command, and --version is the package's", async () => {
+    expect(await layergraft([])).toMatchObject({ code: 2, stdout: "" });
+    expect((await layergraft(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+describe("wrong usage ends with 2 and says what was meant", () => {
+  it.each([
+    [["pretrian", "x"], "unknown command 'pretrian'", "Did you mean pretrain?"],
+    [["pretrain", "x", "--epoch", "3"], "unknown option '--epoch'", "Did you mean --epochs?"],
+    [["pretrain", "x", "--epochs", "none"], "'none' is invalid", "expected a number above 0"],
+    [["pretrain", "x", "--set", "epochs"], "'epochs' is invalid", "expected key=value"],
+    [["evaluate", "x", "--protocol", "kn"], "unknown protocol kn", "available: knn, linear, few-shot, retrieval"],
+    [["evaluate"], "missing required argument 'run'", "(layergraft evaluate --help shows options and examples)"],
+  ])("%j", async (args, what, hint) => {
+    const { code, stdout, stderr } = await layergraft(args);
+    expect([code, stdout]).toEqual([2, ""]);
+    expect(stderr).toContain(what);
+    expect(stderr).toContain(hint);
+  });
+});
+
+describe("what cannot be done ends with 1 and one sentence", () => {
+  const sentence = async (args: readonly string[]) => {
+    const { code, stderr } = await layergraft(args);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^layergraft: [^\n]+\n$/);
+    return stderr;
+  };
+
+  it("for folders without images", async () => {
+    const dir = temporaryFolder();
+    expect(await sentence(["pretrain", join(dir, "nowhere")])).toContain("there is no folder");
+    expect(await sentence(["pretrain", dir])).toContain("it is empty");
+    writeFileSync(join(dir, "notes.txt"), "no image");
+    expect(await sentence(["pretrain", dir])).toContain("its one file is of another type");
+    expect(await sentence(["pretrain"])).toContain("which images?");
+  });
+
+  it("for settings that do not fit", async () => {
+    const dir = await writeImages(temporaryFolder(), 10, "flat");
+    const dry = (...more: string[]) => sentence(["pretrain", dir, "--dry-run", ...more]);
+    expect(await dry("--batch", "64")).toContain("a batch of 64 is larger than the data set of 10 images");
+    expect(await dry("--set", "stages.1.batch=11", "--set", "stages.1.microBatch=11")).toContain(
+      "a batch of 11 is larger",
+    );
+    expect(await dry("--set", "stages.0.epoch=3")).toContain('has no option "epoch" (did you mean "epochs"?)');
+    expect(await dry("--set", "stages.7.epochs=3")).toContain("there is no 7 to set something in");
+    expect(await dry("--recipe", "mine.json")).toContain("there is no recipe mine.json");
+    expect(await dry("--init", "none.safetensors")).toContain("--init: there is no file none.safetensors");
+  });
+
+  it("for run folders", async () => {
+    const images = await writeImages(temporaryFolder(), 10, "flat");
+    const taken = temporaryRun();
+    expect(await sentence(["pretrain", images, ...tiny, "--out", taken])).toContain("already holds a run");
+    const other = temporaryFolder();
+    mkdirSync(join(other, "something"));
+    expect(await sentence(["pretrain", images, ...tiny, "--out", other])).toContain("is not empty");
+    expect(await sentence(["pretrain", "--resume"])).toContain("--resume needs --out");
+    expect(await sentence(["pretrain", "--resume", "--out", "nowhere"])).toContain("nowhere holds no run");
+    expect(await sentence(["pretrain", "--resume", "--out", taken, "--image-size", "32"])).toContain(
+      "leave out --image-size",
+    );
+    expect(await sentence(["evaluate", "nowhere"])).toContain("nowhere holds no run");
+  });
+
+  it("and with the stack when asked", async () => {
+    const { code, stderr } = await layergraft(["report", "nowhere", "--verbose"]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/nowhere holds no run.*\n +at /);
+  });
+});
+
+it("--dry-run prints a recipe that --recipe accepts", async () => {
+  const dir = temporaryFolder();
+  const images = await writeImages(join(dir, "images"), 10, "flat");
+  const dry = ["pretrain", images, "--dry-run", "--json"];
+  const { code, stdout } = await layergraft([...dry, ...tiny, "--seed", "4"]);
+  expect(code).toBe(0);
+  const recipe = JSON.parse(stdout) as { model: { width: number }; seed: number };
+  expect(recipe).toMatchObject({ model: { width: 12 }, seed: 4 });
+  const file = join(dir, "mine.json");
+  writeFileSync(file, stdout);
+  const again = await layergraft([...dry, "--recipe", file, "--set", "stages.0.epochs=9"]);
+  expect(again.stderr).toBe("");
+  expect(JSON.parse(again.stdout)).toMatchObject({ ...recipe, stages: [{ epochs: 9 }, { epochs: 2 }] });
+  expect((await layergraft([...dry, "--recipe", file, "--epochs", "3"])).stderr).toContain(
+    "says what --epochs would; change it there, or with --set",
+  );
+});

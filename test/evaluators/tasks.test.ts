@@ -1,0 +1,129 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { emojiSpec, openEmoji } from "../../src/data/emoji/source.ts";
+import { encodePng } from "../../src/data/png.ts";
+import { openSource } from "../../src/data/source.ts";
+import type { Features } from "../../src/evaluators/evaluator.ts";
+import { tasksOf } from "../../src/evaluators/tasks.ts";
+import { temporaryFolder } from "../run/temporary.ts";
+
+/** A folder of one-colour images: class name → how many. */
+async function folderOf(counts: Readonly<Record<string, number>>): Promise<string> {
+  const dir = temporaryFolder();
+  for (const [c, [name, count]] of Object.entries(counts).entries()) {
+    mkdirSync(join(dir, name), { recursive: true });
+    for (let i = 0; i < count; i++) {
+      const data = new Uint8Array(48).fill(60 * c + i);
+      writeFileSync(join(dir, name, `${i}.png`), await encodePng({ width: 4, height: 4, data }));
+    }
+  }
+  return dir;
+}
+
+/** Features that point the way of the class, so that every protocol can be right. */
+async function perfect(path: string, unreadable: Features["unreadable"] = []): Promise<Features> {
+  const { length, label } = await openSource({ kind: "folder", path });
+  const rows = new Float32Array(length * 3);
+  for (let i = 0; i < length; i++) rows.set([Number(label(i) === 0), Number(label(i) === 1), 0], 3 * i);
+  for (const { index } of unreadable) rows.set([0, 0, 0], 3 * index);
+  return { rows, count: length, width: 3, unreadable };
+}
+
+describe("a folder with classes", () => {
+  it("gives every protocol, which good features pass", async () => {
+    const path = await folderOf({ a: 20, b: 20 });
+    const { tasks, sources, shown } = await tasksOf({ kind: "folder", path }, { shots: [1], draws: 2 });
+    expect(Object.keys(sources)).toEqual(["all"]);
+    expect(tasks.map(({ label }) => label)).toEqual([
+      "k-NN, 2 classes",
+      "linear probe, 2 classes",
+      "1 label per class, 2 classes",
+    ]);
+    const features = await perfect(path);
+    for (const task of tasks) expect((await task.run(() => features)).value, task.label).toBe(1);
+    expect(shown.length).toBe(8);
+    expect(tasks[0]!.chance).toBeCloseTo(0.5, 1);
+  });
+
+  it("is split by the seed, class by class, without an image on two sides", async () => {
+    const path = await folderOf({ a: 10, b: 30 });
+    const shownBy = async (seed: number) => {
+      const { shown } = await tasksOf({ kind: "folder", path }, { seed });
+      return Array.from({ length: shown.length }, (_, i) => shown.id(i));
+    };
+    const first = await shownBy(0);
+    expect(first.filter((id) => id.startsWith("a/"))).toHaveLength(2);
+    expect(first.filter((id) => id.startsWith("b/"))).toHaveLength(6);
+    expect(await shownBy(0)).toEqual(first);
+    expect(await shownBy(1)).not.toEqual(first);
+
+    // When no two images are alike, only one that is on both sides can be recognised.
+    const { tasks } = await tasksOf({ kind: "folder", path });
+    const identity = { rows: new Float32Array(1600), count: 40, width: 40 };
+    for (let i = 0; i < 40; i++) identity.rows[41 * i] = 1;
+    expect((await tasks[0]!.run(() => identity)).value).toBeLessThan(1);
+  });
+
+  it("leaves out what could not be read", async () => {
+    const path = await folderOf({ a: 20, b: 20 });
+    const { tasks } = await tasksOf({ kind: "folder", path });
+    const bad = [0, 7, 23].map((index) => ({ index, id: String(index), reason: "broken" }));
+    const features = await perfect(path, bad);
+    for (const task of tasks) expect((await task.run(() => features)).value, task.label).toBe(1);
+    const all = Array.from({ length: 40 }, (_, index) => ({ index, id: String(index), reason: "broken" }));
+    const none = await perfect(path, all);
+    await expect(tasks[0]!.run(() => none)).rejects.toThrow(/^none of the 28 images of the training split can be read/);
+  });
+
+  it("trains on the only image of a class", async () => {
+    const path = await folderOf({ a: 20, b: 20, c: 1 });
+    const { tasks } = await tasksOf({ kind: "folder", path });
+    expect(tasks.length).toBeGreaterThan(0);
+    for (let seed = 0; seed < 5; seed++) {
+      const { shown } = await tasksOf({ kind: "folder", path }, { seed });
+      expect(Array.from({ length: shown.length }, (_, i) => shown.id(i))).not.toContain("c/0.png");
+    }
+  });
+
+  it("of a few images has no tasks, and says why", async () => {
+    const path = await folderOf({ a: 1, b: 2 });
+    const { tasks, reason } = await tasksOf({ kind: "folder", path });
+    expect(tasks).toEqual([]);
+    expect(reason).toBe("3 images of 2 classes are too few to hold some back for validation and test");
+  });
+});
+
+it("images without classes have no tasks, and all are shown", async () => {
+  const path = await folderOf({ ".": 6 });
+  const { tasks, reason, shown } = await tasksOf({ kind: "folder", path });
+  expect(tasks).toEqual([]);
+  expect(reason).toMatch(/^these images have no classes/);
+  expect(shown.length).toBe(6);
+});
+
+describe("emoji", () => {
+  const spec = emojiSpec.parse({ kind: "emoji", size: 16, styles: ["twemoji", "noto"], split: "train" });
+
+  it("tests on concepts that nobody trained on, and on styles held out", async () => {
+    const { sources, tasks, shown } = await tasksOf(spec);
+    expect(Object.keys(sources)).toEqual(["train", "validation", "test", "heldOut"]);
+    const conceptsOf = async (split: "train" | "validation" | "test") =>
+      new Set((await openEmoji({ ...spec, split })).drawings.map(({ concept }) => concept));
+    const [train, validation, test] = [
+      await conceptsOf("train"),
+      await conceptsOf("validation"),
+      await conceptsOf("test"),
+    ];
+    for (const concept of test) expect(train.has(concept) || validation.has(concept)).toBe(false);
+    for (const concept of validation) expect(train.has(concept)).toBe(false);
+    expect(shown).toBe(sources["test"]);
+    const labels = tasks.map(({ label }) => label);
+    expect(labels.filter((label) => label.includes("another style"))).toEqual([
+      "same concept in another style, noto → twemoji",
+    ]);
+    expect(labels.some((label) => label.includes("never seen (openmoji, fluent-emoji-flat, emojione)"))).toBe(true);
+    for (let i = 0; i < sources["heldOut"]!.length; i++)
+      expect(sources["heldOut"]!.id(i)).not.toMatch(/^(twemoji|noto)\//);
+  });
+});
