@@ -67,7 +67,7 @@ function describeEstimate(event: Extract<TrainEvent, { kind: "estimate" }>): str
   );
   const total = event.stages.reduce((sum, { steps, secondsPerStep }) => sum + steps * secondsPerStep, 0);
   return [
-    "estimate, from one measured step of each stage:",
+    "estimate, from a few measured steps of each stage:",
     ...lines,
     `  in all about ${duration(total)} and ${(event.bytes / 2 ** 30).toFixed(1)} GiB of memory`,
   ].join("\n");

@@ -14,7 +14,9 @@ export type Command =
 export type Report = TrainEvent | { readonly kind: "failed"; readonly message: string; readonly stack: string };
 
 let stop = false;
-process.on("SIGINT", () => undefined); // Ctrl-C reaches the whole group: the parent decides and says "stop"
+// Ctrl-C and the end of a terminal reach the whole group: the parent decides, and says "stop" or dies.
+process.on("SIGINT", () => undefined);
+process.on("SIGHUP", () => undefined);
 process.on("SIGTERM", () => (stop = true));
 process.on("disconnect", () => (stop = true)); // the parent died: save and end
 process.on("message", (command: Command) => {
@@ -31,9 +33,10 @@ async function start(dir: string, resume: boolean) {
     send({ kind: "failed", message, stack });
     process.exitCode = 1;
   }
-  if (process.connected) process.disconnect();
+  process.channel?.unref(); // ends when the last report is written; to disconnect could lose it
 }
 
 function send(report: Report) {
-  if (process.connected) process.send!(report);
+  // A parent that died a moment ago cannot be written to, and the event that says so comes later.
+  if (process.connected) process.send!(report, undefined, undefined, (error) => (stop ||= error !== null));
 }

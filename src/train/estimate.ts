@@ -1,28 +1,40 @@
 /** What a run will cost, measured before its first step. */
 import { tensor } from "../tensor/tensor.ts";
 import { sizeOf } from "../tensor/shape.ts";
-import { openSource } from "../data/source.ts";
 import { objectiveOf, type Recipe } from "./recipe.ts";
-import { createStageStep, stepsOf } from "./stage.ts";
+import { createStageStep, openStageLoader, stepsOf } from "./stage.ts";
 
 export interface StageEstimate {
   readonly stage: string;
+  /** Steps still to do. */
   readonly steps: number;
   readonly secondsPerStep: number;
   /** Numbers that are trained. */
   readonly trainable: number;
 }
 
+/** How far a run has come: all stages before number `stage`, counted from 0, and `step` steps of that one. */
+export interface Progress {
+  readonly stage: number;
+  readonly step: number;
+}
+
 /**
- * Times a few steps of every stage on made-up data, after one to warm up; the median counts. `bytes` is the memory this process then
- * holds, plus what decoded images may take.
+ * Times a few steps of every stage still to do on made-up data, after one to warm up; the median counts. `bytes` is the
+ * memory this process then holds, plus what decoded images may take. Throws when the data do not fill a batch of a stage.
  */
-export async function estimate(recipe: Recipe): Promise<{ stages: StageEstimate[]; bytes: number }> {
-  const source = await openSource(recipe.data);
-  const images = Math.min(source.length, recipe.limit ?? Infinity);
+export async function estimate(
+  recipe: Recipe,
+  done: Progress = { stage: 0, step: 0 },
+): Promise<{ stages: StageEstimate[]; bytes: number }> {
   const stages: StageEstimate[] = [];
-  let most = 0;
-  for (const stage of recipe.stages) {
+  let [most, images] = [0, 0];
+  for (const [index, stage] of recipe.stages.entries()) {
+    if (index < done.stage) continue;
+    const loader = await openStageLoader({ ...recipe, workers: 0 }, stage);
+    await loader.close();
+    images = loader.source.length;
+    const steps = stepsOf(stage, loader.stepsPerEpoch) - (index === done.stage ? done.step : 0);
     const objective = objectiveOf(recipe, stage);
     const step = await createStageStep(recipe, stage);
     const fields = Object.entries(objective.fields).map(([name, shape]) => {
@@ -40,7 +52,6 @@ export async function estimate(recipe: Recipe): Promise<{ stages: StageEstimate[
     const secondsPerStep = times.sort((a, b) => a - b)[Math.floor(times.length / 2)]! / 1000;
     const trained = [...step.state.entries.values()].filter((entry) => entry.trained);
     const trainable = trained.reduce((sum, { variable }) => sum + sizeOf(variable.shape), 0);
-    const steps = stepsOf(stage, Math.floor(images / stage.batch));
     stages.push({ stage: stage.name, steps, secondsPerStep, trainable });
     most = Math.max(most, process.memoryUsage().rss);
     await step.release();

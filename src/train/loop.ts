@@ -1,4 +1,5 @@
 /** The loop that turns the handle: batch, step, log, checkpoint; stage after stage. Runs in a process of its own. */
+import { existsSync } from "node:fs";
 import type { Tensor } from "../tensor/tensor.ts";
 import {
   latestCheckpoint,
@@ -8,8 +9,9 @@ import {
   readWeights,
   saveCheckpoint,
 } from "../run/checkpoint.ts";
+import { messageOf } from "../run/errors.ts";
 import { MetricsLog, type MetricRow, rewindMetrics } from "../run/metrics.ts";
-import { addNotes } from "../run/notes.ts";
+import { addNotes, readNotes } from "../run/notes.ts";
 import { rewindTensorBoard, TensorBoardLog } from "../run/tensorboard.ts";
 import { estimate, type StageEstimate } from "./estimate.ts";
 import { evaluationViewOf, objectiveOf, type Recipe, type Stage } from "./recipe.ts";
@@ -50,13 +52,18 @@ export async function train(dir: string, recipe: Recipe, { resume, emit, stopReq
   rewindTensorBoard(dir, position);
   const logs = [new MetricsLog(dir), new TensorBoardLog(dir)] as const;
 
+  const within = checkpoint?.final === false ? checkpoint : undefined;
   const first = names.indexOf(position.stage) + Number(checkpoint?.final ?? false);
-  if (!resume) emit({ kind: "estimate", ...(await estimate(recipe)) });
+  const noted = new Set(readNotes(dir).skipped.map(({ path }) => path));
   try {
+    if (first < names.length) {
+      checkStarts(recipe.stages.slice(within === undefined ? first : first + 1));
+      emit({ kind: "estimate", ...(await estimate(recipe, { stage: first, step: within?.step ?? 0 })) });
+    }
     for (const [index, stage] of recipe.stages.entries()) {
       if (index < first) continue;
-      const from = index === first && checkpoint?.final === false ? checkpoint.path : undefined;
-      const finished = await trainStage(dir, recipe, stage, { index, from, logs, emit, stopRequested });
+      const from = index === first ? within?.path : undefined;
+      const finished = await trainStage(dir, recipe, stage, { index, from, noted, logs, emit, stopRequested });
       if (!finished) return emit({ kind: "done", finished: false });
     }
     emit({ kind: "done", finished: true });
@@ -69,12 +76,14 @@ interface StageOptions extends Omit<TrainOptions, "resume"> {
   readonly index: number;
   /** Checkpoint to continue from. */
   readonly from: string | undefined;
+  /** Unreadable images that were told of: every stage meets them anew. */
+  readonly noted: Set<string>;
   readonly logs: readonly [MetricsLog, TensorBoardLog];
 }
 
 /** One stage from its first or its last saved step; false when it was asked to stop before the end. */
 async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: StageOptions): Promise<boolean> {
-  const { index, from, logs, emit, stopRequested } = options;
+  const { index, from, noted, logs, emit, stopRequested } = options;
   const loader = await openStageLoader(recipe, stage);
   const step = await createStageStep(recipe, stage);
   const { stepsPerEpoch } = loader;
@@ -108,7 +117,6 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
   const first = done;
   const meter = secondsSince(first);
   let saved = performance.now();
-  let told = loader.skipped.length;
   try {
     while (done < steps) {
       if (stopRequested()) {
@@ -119,8 +127,11 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
       const at = rateAt(stage, done / stepsPerEpoch);
       const result = await step.run(batch.fields, { number: done + 1, rate: at.rate, progress: at.progress });
       done++;
-      for (const { id, reason } of loader.skipped.slice(told)) emit({ kind: "note", text: `skipped ${id}: ${reason}` });
-      told = loader.skipped.length;
+      for (const { id, reason } of loader.skipped)
+        if (!noted.has(id)) {
+          noted.add(id);
+          emit({ kind: "note", text: `skipped ${id}: ${reason}` });
+        }
 
       if (done === 1 || done % logEvery === 0 || done === steps) {
         const secondsPerStep = meter(done);
@@ -173,6 +184,14 @@ function secondsSince(from: number): (step: number) => number {
   };
 }
 
+/** Throws when a stage is to start from a file that is not there: better now than when its turn comes. */
+function checkStarts(stages: readonly Stage[]) {
+  for (const { name, init } of stages)
+    for (const { path } of init)
+      if (path !== undefined && !existsSync(path))
+        throw new Error(`stage ${name} cannot start from ${path}: there is no such file`);
+}
+
 /** Copies the stage's starting values from where its recipe says. Throws when a source has nothing that fits. */
 function initialise(dir: string, stage: Stage, step: Step) {
   for (const { stage: earlier, path, from, to, match } of stage.init) {
@@ -180,10 +199,18 @@ function initialise(dir: string, stage: Stage, step: Step) {
     if (file === undefined)
       throw new Error(`stage ${stage.name} starts from ${earlier}, but ${dir} has no final checkpoint of it`);
     const pattern = new RegExp(match);
-    const values = new Map<string, Tensor>();
-    for (const [name, value] of readWeights(file, (each) => each.startsWith(from)).tensors)
-      if (pattern.test(name.slice(from.length))) values.set(to + name.slice(from.length), value);
-    if (step.state.load(values).length === 0)
+    // weights only: the optimizer's moments belong to the run that goes on, not to one that starts
+    const wanted = (name: string) =>
+      name.startsWith(from) && !name.startsWith("optimizer.") && pattern.test(name.slice(from.length));
+    let used: string[];
+    try {
+      const values = new Map<string, Tensor>();
+      for (const [name, value] of readWeights(file, wanted).tensors) values.set(to + name.slice(from.length), value);
+      used = step.state.load(values);
+    } catch (error) {
+      throw new Error(`stage ${stage.name} cannot start from ${file}: ${messageOf(error)}`, { cause: error });
+    }
+    if (used.length === 0)
       throw new Error(`${file} has no tensor that stage ${stage.name} can start from (names ${from}… for ${to}…)`);
   }
   step.copyFollowers();

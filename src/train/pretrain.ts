@@ -1,4 +1,6 @@
 import { fork } from "node:child_process";
+import { readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { runtimeVersion } from "../onnx/executable.ts";
 import { describeEnvironment } from "../run/environment.ts";
 import { createRun, openRun } from "../run/folder.ts";
@@ -31,7 +33,8 @@ export interface PretrainResult {
 
 /**
  * Pre-trains in a process of its own and leaves checkpoints and metrics in the run folder.
- * Rejects with one sentence when the recipe is wrong, the folder is taken, or training fails.
+ * Rejects with one sentence when the recipe is wrong, the folder is taken, or training fails. A new run that fails before
+ * its first step leaves no trace.
  */
 export async function pretrain(options: PretrainOptions): Promise<PretrainResult> {
   const { out: dir, resume = false, onEvent, signal, command } = options;
@@ -41,24 +44,30 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
     execArgv: [],
     serialization: "advanced",
   });
-  const send = (message: Command) => child.connected && child.send(message);
+  const send = (message: Command) => child.send(message, () => undefined); // "close" tells of a child that is gone
   const stop = () => send({ kind: "stop" });
   signal?.addEventListener("abort", stop);
   try {
     return await new Promise<PretrainResult>((resolve, reject) => {
       let end: (() => void) | undefined;
+      let begun = resume;
       child.on("message", (report: Report) => {
         if (report.kind === "failed") {
           const error = new Error(report.message);
           if (report.stack !== "") error.stack = report.stack;
-          end = () => reject(error);
+          end = () => {
+            if (!begun) clear(dir);
+            reject(error);
+          };
         } else {
+          if (report.kind === "step") begun = true;
           if (report.kind === "done") end = () => resolve({ dir, recipe, finished: report.finished });
           onEvent?.(report);
         }
       });
       child.on("error", reject);
-      child.on("exit", (code, killer) => {
+      // not "exit", which may come before the last message
+      child.on("close", (code, killer) => {
         const how = killer === null ? `exit code ${code}` : `signal ${killer}`;
         const again =
           command === undefined ? `resume the run in ${dir}` : `go on with: layergraft pretrain --resume --out ${dir}`;
@@ -71,6 +80,12 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   } finally {
     signal?.removeEventListener("abort", stop);
   }
+}
+
+/** Takes a run that failed before its first step out of its folder, so that the corrected recipe can have it. */
+function clear(dir: string) {
+  const ours = /^((recipe|environment|notes)\.json|metrics\.jsonl|events\.out\.tfevents\..*|checkpoints|samples)$/;
+  for (const name of readdirSync(dir)) if (ours.test(name)) rmSync(join(dir, name), { recursive: true });
 }
 
 function startRun({ recipe: input, out, command }: PretrainOptions): Recipe {

@@ -1,7 +1,8 @@
 /** A recipe says everything about a run: data, model and the stages it is trained in. A plain object, checked once. */
 import * as z from "zod";
+import { type Shape, show } from "../tensor/shape.ts";
 import { sourceSpec } from "../data/source.ts";
-import { type CenterView, viewSpec } from "../data/views.ts";
+import { type CenterView, shapeOf, viewSpec } from "../data/views.ts";
 import { l1Anchor } from "../objectives/l1-anchor.ts";
 import { mae } from "../objectives/mae.ts";
 import { mocov3 } from "../objectives/mocov3.ts";
@@ -10,6 +11,7 @@ import { patchCount } from "../nn/vit.ts";
 
 const positive = z.int().min(1);
 const share = z.number().min(0).max(1);
+const pattern = z.string().refine(isPattern, { error: "is not a regular expression" });
 
 const modelSchema = z.strictObject({
   imageSize: positive.describe("side of the input image, pixels"),
@@ -48,7 +50,7 @@ const initSchema = z.strictObject({
   path: z.string().optional().describe("a checkpoint file"),
   from: z.string().default("").describe("prefix of the names in the source"),
   to: z.string().default("").describe("prefix of the names in this stage"),
-  match: z.string().default("").describe("regular expression on the name without prefix; default: all"),
+  match: pattern.default("").describe("regular expression on the name without prefix; default: all"),
 });
 
 const stageSchema = z
@@ -72,7 +74,7 @@ const stageSchema = z
     rates: z
       .array(
         z.strictObject({
-          match: z.string(),
+          match: pattern,
           rate: z.number().min(0).optional(),
           decay: z.boolean().optional(),
           frozen: z.boolean().optional(),
@@ -112,9 +114,14 @@ export const recipeSchema = z
       patchCount(recipe.model);
     } catch (error) {
       context.addIssue({ code: "custom", message: (error as Error).message, path: ["model"] });
+      return; // what follows cannot be judged
     }
     const names = recipe.stages.map(({ name }) => name);
-    for (const [i, { name, init }] of recipe.stages.entries()) {
+    for (const [i, stage] of recipe.stages.entries()) {
+      const { name, init } = stage;
+      const problem = misfit(recipe, stage);
+      if (problem !== undefined)
+        context.addIssue({ code: "custom", message: problem.message, path: ["stages", i, problem.key] });
       if (names.indexOf(name) !== i)
         context.addIssue({ code: "custom", message: `two stages are named ${name}`, path: ["stages", i, "name"] });
       for (const [j, { stage, path }] of init.entries())
@@ -159,24 +166,54 @@ export function evaluationViewOf({ evaluationView }: Recipe): CenterView {
   return evaluationView;
 }
 
+/** What a stage asks for that its objective cannot do. */
+function misfit(recipe: Recipe, stage: Stage): { key: "views" | "microBatch"; message: string } | undefined {
+  const { name, fields, coupled } = objectiveOf(recipe, stage);
+  const list = (shapes: Readonly<Record<string, Shape>>) =>
+    Object.entries(shapes)
+      .map(([field, shape]) => `${field} ${show(shape)}`)
+      .sort()
+      .join(" and ") || "none";
+  const needed = list(fields);
+  const given = list(
+    Object.fromEntries(Object.entries(stage.views).map(([field, view]) => [field, shapeOf(view)] as const)),
+  );
+  if (given !== needed)
+    return { key: "views", message: `${name} with this model needs the views ${needed}, not ${given}` };
+  if (coupled && stage.microBatch !== stage.batch)
+    return { key: "microBatch", message: `${name} compares the images of a batch: microBatch must be ${stage.batch}` };
+  return undefined;
+}
+
+function isPattern(text: string): boolean {
+  try {
+    return new RegExp(text) instanceof RegExp;
+  } catch {
+    return false;
+  }
+}
+
 /** The key, with the nearest key that exists beside it. */
 function unknownKey(key: string, input: unknown, path: readonly PropertyKey[]): string {
-  const known = knownKeys(path, input);
-  const nearest = nearestName(key, known);
+  const nearest = nearestName(key, knownKeys(recipeSchema, input, path));
   return nearest === undefined ? `"${key}"` : `"${key}" (did you mean "${nearest}"?)`;
 }
 
-function knownKeys(path: readonly PropertyKey[], input: unknown): string[] {
-  if (path.length === 0) return Object.keys(recipeSchema.shape);
-  if (path[0] === "model") return Object.keys(modelSchema.shape);
-  if (path[0] === "stages" && path.length === 2) return Object.keys(stageSchema.shape);
-  if (path[0] === "stages" && path[2] === "objective") {
-    const stages = (input as { stages?: { objective?: { kind?: string } }[] }).stages;
-    const kind = stages?.[Number(path[1])]?.objective?.kind;
-    const option = objectiveSchema.options.find((each) => each.shape.kind.value === kind);
-    return option === undefined ? [] : Object.keys(option.shape);
+/** The keys of the object at `path`, found by walking schema and input together. */
+function knownKeys(schema: unknown, input: unknown, path: readonly PropertyKey[]): string[] {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) return knownKeys(schema.unwrap(), input, path);
+  if (schema instanceof z.ZodDiscriminatedUnion) {
+    const kind = schema.def.discriminator;
+    const options = schema.options as readonly z.ZodObject<Record<string, z.ZodType>>[];
+    const value = (input as Record<string, unknown>)[kind];
+    return options.flatMap((each) => (each.shape[kind]!.safeParse(value).success ? knownKeys(each, input, path) : []));
   }
-  return [];
+  if (schema instanceof z.ZodObject && path.length === 0) return Object.keys(schema.shape);
+  const [step, ...rest] = path as string[];
+  const next = (below: unknown) => knownKeys(below, (input as Record<string, unknown>)[step!], rest);
+  if (schema instanceof z.ZodObject) return next(schema.shape[step!]);
+  if (schema instanceof z.ZodArray) return next(schema.element);
+  return schema instanceof z.ZodRecord ? next(schema.valueType) : [];
 }
 
 /** The candidate with the smallest edit distance, when it is close enough to be meant. */

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
@@ -10,7 +10,7 @@ import { layerRates } from "../../src/train/layer-rates.ts";
 import type { TrainEvent } from "../../src/train/loop.ts";
 import { pretrain } from "../../src/train/pretrain.ts";
 import { defineRecipe } from "../../src/train/recipe.ts";
-import { finalHashes, temporary, tiny } from "./tiny.ts";
+import { finalHashes, resumeHere, temporary, tiny, trainHere } from "./tiny.ts";
 
 /** Tensors of a stage's last checkpoint. */
 function weights(dir: string, stage: string): ReadonlyMap<string, Tensor> {
@@ -23,9 +23,23 @@ function distance(a: Tensor, b: Tensor): number {
 }
 
 describe("grafting", () => {
-  it("starts both encoders from the first stage and moves the upper blocks more than the lower ones", async () => {
-    const out = join(temporary(), "run");
-    await pretrain({ recipe: tiny(), out });
+  it("starts both encoders where the first stage ended, bit for bit", async () => {
+    const out = await trainHere(tiny(), (event) => event.kind === "stage" && event.stage === "cl");
+    const mim = weights(out, "mim");
+    const cl = weights(out, "cl");
+    expect(listCheckpoints(out).at(-1)).toMatchObject({ stage: "cl", step: 0 });
+    const encoder = [...mim.keys()].filter((name) => !/decoder|mask_token/.test(name));
+    expect(encoder).toContain("pos_embed");
+    const grafted = [...cl.keys()].filter((name) => /^base_encoder\.(?!head)/.test(name));
+    expect(grafted.sort()).toEqual(encoder.map((name) => `base_encoder.${name}`).sort());
+    for (const name of encoder) expect(cl.get(`base_encoder.${name}`)!.data, name).toEqual(mim.get(name)!.data);
+    const keys = [...cl.keys()].filter((name) => name.startsWith("momentum_encoder."));
+    expect(keys).toHaveLength(grafted.length + [...cl.keys()].filter((n) => n.startsWith("base_encoder.head")).length);
+    for (const name of keys) expect(cl.get(name)!.data, name).toEqual(cl.get(name.replace("momentum_", "base_"))!.data);
+  });
+
+  it("leaves frozen parameters alone and moves the upper blocks more than the lower ones", async () => {
+    const out = await trainHere(tiny());
     const mim = weights(out, "mim");
     const cl = weights(out, "cl");
     const moved = (name: string) => distance(mim.get(name)!, cl.get(`base_encoder.${name}`)!);
@@ -39,20 +53,6 @@ describe("grafting", () => {
     expect(moved("norm.bias")).toBe(0); // its gradient is exactly zero under batch norm
   });
 
-  it("copies the grafted weights to the momentum encoder before the first step", async () => {
-    const recipe = tiny();
-    const out = join(temporary(), "run");
-    const still = { ...recipe.stages[1]!, epochs: 0.17, warmup: 0.1, learningRate: 1e-12 };
-    await pretrain({ recipe: { ...recipe, stages: [recipe.stages[0]!, still] }, out });
-    const mim = weights(out, "mim");
-    const cl = weights(out, "cl");
-    for (const [name, value] of mim)
-      if (!/decoder|mask_token/.test(name)) {
-        expect(distance(value, cl.get(`base_encoder.${name}`)!)).toBeLessThan(1e-6);
-        expect(distance(value, cl.get(`momentum_encoder.${name}`)!)).toBeLessThan(1e-6);
-      }
-  });
-
   it("shows in the learning rate of each layer", () => {
     const { stages } = layerRates(defineRecipe(tiny()));
     const rates = Object.fromEntries(stages[1]!.layers.map(({ layer, rate }) => [layer, rate]));
@@ -62,57 +62,93 @@ describe("grafting", () => {
   });
 
   it("gives the same weights in micro-batches, up to rounding", async () => {
-    const [whole, parts] = [join(temporary(), "run"), join(temporary(), "run")];
     const only = (microBatch: number) => ({ ...tiny(), stages: [tiny({ microBatch }).stages[0]!] });
-    await pretrain({ recipe: only(8), out: whole });
-    await pretrain({ recipe: only(2), out: parts });
-    const expected = weights(whole, "mim");
-    for (const [name, value] of weights(parts, "mim")) expect(distance(value, expected.get(name)!)).toBeLessThan(1e-4);
+    const expected = weights(await trainHere(only(8)), "mim");
+    const parts = weights(await trainHere(only(2)), "mim");
+    expect([...parts.keys()]).toEqual([...expected.keys()]);
+    for (const [name, value] of parts) expect(distance(value, expected.get(name)!), name).toBeLessThan(1e-5);
   });
 });
 
 describe("starting from given weights", () => {
+  const file = join(temporary(), "weights.safetensors");
+
   it("takes a checkpoint of another run and a plain safetensors file alike", async () => {
-    const first = join(temporary(), "run");
-    await pretrain({ recipe: tiny(), out: first });
-    const { path } = listCheckpoints(first).find(({ stage }) => stage === "mim")!;
-    const plain = join(temporary(), "plain.safetensors");
-    writeFileSync(plain, Buffer.concat(encodeSafetensors(readCheckpoint(path).tensors)));
-    const hashes = [];
-    for (const source of [path, plain]) {
-      const out = join(temporary(), "run");
+    const { path } = listCheckpoints(await trainHere(tiny())).find(({ stage }) => stage === "mim")!;
+    writeFileSync(file, Buffer.concat(encodeSafetensors(readCheckpoint(path).tensors)));
+    expect(() => readCheckpoint(file)).toThrow("has no sha256");
+    const start = (source: string) => {
       const stage = { ...tiny().stages[1]!, init: [{ path: source, to: "base_encoder." }] };
-      await pretrain({ recipe: { ...tiny(), stages: [stage] }, out });
-      hashes.push(Object.values(finalHashes(out))[0]);
-    }
-    expect(hashes[0]).toBe(hashes[1]);
+      return trainHere({ ...tiny(), stages: [stage] });
+    };
+    const [hash] = Object.values(finalHashes(await start(path)));
+    expect(Object.values(finalHashes(await start(file)))).toEqual([hash]);
   });
 
-  it("says what is wrong with a file that does not fit", async () => {
-    const file = join(temporary(), "other.safetensors");
-    const tensors = (name: string, shape: number[]) =>
-      new Map([[name, { dtype: "float32" as const, shape, data: new Float32Array(shape.reduce((a, b) => a * b)) }]]);
-    const start = (path: string) => {
-      const stage = { ...tiny().stages[0]!, init: [{ path }] };
-      return pretrain({ recipe: { ...tiny(), stages: [stage] }, out: join(temporary(), "run") });
-    };
-    writeFileSync(file, Buffer.concat(encodeSafetensors(tensors("nothing", [2]))));
-    await expect(start(file)).rejects.toThrow(/has no tensor that stage mim can start from/);
-    writeFileSync(file, Buffer.concat(encodeSafetensors(tensors("cls_token", [1, 1, 32]))));
-    await expect(start(file)).rejects.toThrow(
-      "cls_token has the shape [1,1,16] here, but float32[1,1,32] in the checkpoint",
-    );
+  it("takes the weights of a checkpoint, not its optimizer's memory: that would be resuming", async () => {
+    const stage = tiny().stages[0]!;
+    const until = (kind: TrainEvent["kind"]) => (event: TrainEvent) => event.kind === kind;
+    const other = await trainHere({ ...tiny(), stages: [stage] }, until("checkpoint"));
+    const { path } = listCheckpoints(other).at(-1)!;
+    const out = await trainHere({ ...tiny({ seed: 1 }), stages: [{ ...stage, init: [{ path }] }] }, until("stage"));
+    const before = readCheckpoint(path).tensors;
+    for (const [name, { data }] of weights(out, "mim"))
+      if (name.startsWith("optimizer.")) expect(Math.max(...(data as Float32Array).map(Math.abs)), name).toBe(0);
+      else expect(data, name).toEqual(before.get(name)!.data);
+  });
+
+  it.each([
+    ["no file", undefined, `stage mim cannot start from ${file}: there is no such file`],
+    ["no tensor that fits", ["nothing", [2]], `${file} has no tensor that stage mim can start from`],
+    [
+      "a tensor of another shape",
+      ["cls_token", [1, 1, 32]],
+      `stage mim cannot start from ${file}: cls_token has the shape [1,1,16] here, but float32[1,1,32] in the checkpoint`,
+    ],
+  ] as const)("says what is wrong with %s", async (_, tensor, message) => {
+    rmSync(file, { force: true });
+    if (tensor !== undefined) {
+      const [name, shape] = tensor;
+      const data = new Float32Array(shape.reduce((a: number, b) => a * b, 1));
+      writeFileSync(file, Buffer.concat(encodeSafetensors(new Map([[name, { dtype: "float32", shape, data }]]))));
+    }
+    const stage = { ...tiny().stages[0]!, init: [{ path: file }] };
+    await expect(trainHere({ ...tiny(), stages: [stage] })).rejects.toThrow(message);
+  });
+
+  it("needs the file no more once the stage has begun", async () => {
+    const stage = tiny().stages[0]!;
+    const other = await trainHere({ ...tiny(), stages: [stage] });
+    renameSync(listCheckpoints(other).at(-1)!.path, file);
+    const recipe = { ...tiny(), stages: [{ ...stage, init: [{ path: file }] }] };
+    const out = await trainHere(recipe, (event) => event.kind === "step" && event.row.step === 5);
+    rmSync(file);
+    expect((await resumeHere(out)).at(-1)).toEqual({ kind: "done", finished: true });
+  });
+
+  it("looks for the file of a later stage before the first one begins", async () => {
+    const [mim, cl] = tiny().stages;
+    const later = { ...cl!, init: [{ path: join(temporary(), "none"), to: "base_encoder." }] };
+    const kinds: string[] = [];
+    const until = ({ kind }: TrainEvent) => kinds.push(kind) < 0;
+    await expect(trainHere({ ...tiny(), stages: [mim!, later] }, until)).rejects.toThrow(/^stage cl cannot start from/);
+    expect(kinds).toEqual(["started"]);
   });
 });
 
 describe("trouble", () => {
-  it("stops at a loss that is not finite, names the step and keeps the earlier checkpoints", async () => {
+  it("stops at a loss that is not finite, names stage and step and keeps the earlier checkpoints", async () => {
+    const [mim, cl] = tiny().stages;
     const out = join(temporary(), "run");
-    const run = pretrain({ recipe: tiny({ learningRate: 1e38 }), out });
-    await expect(run).rejects.toThrow(
-      /^stage mim stopped at step \d+ of 12: the (loss|gradient) is not finite .*lower learning rate/,
+    const recipe = { ...tiny(), stages: [mim!, { ...cl!, learningRate: 1e38 }] };
+    await expect(pretrain({ recipe, out })).rejects.toThrow(
+      /^stage cl stopped at step \d+ of 12: the (loss|gradient) is not finite \(.*\); the checkpoints before it are whole\. Start again with a lower learning rate \(now 1e\+38\)/,
     );
-    for (const { path } of listCheckpoints(out)) expect(() => readCheckpoint(path)).not.toThrow();
+    const [first, ...more] = listCheckpoints(out)
+      .toReversed()
+      .toSorted((a, b) => Number(b.final) - Number(a.final));
+    expect(first).toMatchObject({ stage: "mim", step: 12, final: true });
+    for (const { path } of [first!, ...more]) expect(() => readCheckpoint(path)).not.toThrow();
   });
 
   it("refuses a folder that holds a run", async () => {
@@ -122,27 +158,36 @@ describe("trouble", () => {
     await expect(pretrain({ recipe: tiny(), out })).rejects.toThrow(/already holds a run; resume it/);
   });
 
-  it("refuses a batch larger than the data set", async () => {
-    const recipe = { ...tiny(), data: { kind: "synthetic" as const, length: 4, size: 16 } };
-    await expect(pretrain({ recipe, out: join(temporary(), "run") })).rejects.toThrow(
-      /batch of 8 is larger than the data set of 4/,
+  it("refuses a batch larger than the data set before the first step, whichever stage has it, and frees the folder", async () => {
+    const [mim, cl] = tiny().stages;
+    const out = join(temporary(), "run");
+    const recipe = { ...tiny(), stages: [mim!, { ...cl!, batch: 64, microBatch: 64 }] };
+    const kinds: string[] = [];
+    const onEvent = ({ kind }: TrainEvent) => kinds.push(kind);
+    await expect(pretrain({ recipe, out, onEvent })).rejects.toThrow(
+      "a batch of 64 is larger than the data set of 48 images: set batch to 48 or less, or add images",
     );
+    expect(kinds).toEqual(["started"]);
+    expect((await pretrain({ recipe: tiny(), out, signal: AbortSignal.abort() })).finished).toBe(false);
   });
 
-  it("skips an image it cannot read, names it once and goes on", async () => {
+  it("skips images it cannot read, names each once and goes on", async () => {
     const folder = temporary();
-    for (let i = 0; i < 40; i++)
-      await sharp({ create: { width: 20, height: 20, channels: 3, background: { r: 6 * i, g: 90, b: 200 } } })
+    for (let i = 0; i < 46; i++)
+      await sharp({ create: { width: 20, height: 20, channels: 3, background: { r: 5 * i, g: 90, b: 200 } } })
         .png()
         .toFile(join(folder, `${i}.png`));
-    writeFileSync(join(folder, "broken.png"), "not an image");
-    const out = join(temporary(), "run");
-    const notes: string[] = [];
-    const onEvent = (event: TrainEvent) => event.kind === "note" && notes.push(event.text);
-    const recipe = { ...tiny(), data: { kind: "folder" as const, path: folder }, stages: [tiny().stages[0]!] };
-    expect((await pretrain({ recipe, out, onEvent })).finished).toBe(true);
-    expect(notes.filter((text) => text.includes("broken.png"))).toHaveLength(1);
-    expect(readNotes(out).skipped.map(({ path }) => path)).toEqual(["broken.png"]);
+    const broken = ["12 broken.png", "30 broken.png", "broken.png"];
+    for (const name of broken) writeFileSync(join(folder, name), "not an image");
+    const told: string[] = [];
+    const tell = (event: TrainEvent) => event.kind === "note" && told.push(event.text) < 0;
+    const out = await trainHere({ ...tiny(), data: { kind: "folder", path: folder } }, tell);
+    expect(told.toSorted()).toEqual(broken.map((name) => expect.stringMatching(`^skipped ${name}: .*${name}`)));
+    expect(
+      readNotes(out)
+        .skipped.map(({ path }) => path)
+        .toSorted(),
+    ).toEqual(broken);
   });
 
   it("fails when too many images cannot be read", async () => {
@@ -150,7 +195,7 @@ describe("trouble", () => {
     for (let i = 0; i < 30; i++) writeFileSync(join(folder, `${i}.png`), "not an image");
     const recipe = { ...tiny(), data: { kind: "folder" as const, path: folder } };
     await expect(pretrain({ recipe, out: join(temporary(), "run") })).rejects.toThrow(
-      /cannot be read|could not be read|unreadable/,
+      /^\d+ of the \d+ images tried are unreadable, more than the 10 % allowed \(maxBadShare\); the first: .*\.png/,
     );
   });
 });

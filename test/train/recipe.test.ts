@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { maeView, noise } from "../../src/data/views.ts";
 import { defineRecipe, nearestName } from "../../src/train/recipe.ts";
 import { rateAt } from "../../src/train/stage.ts";
 import { tiny } from "./tiny.ts";
@@ -15,6 +16,37 @@ describe("defineRecipe", () => {
       "an unknown key of an objective",
       { ...tiny(), stages: [{ ...tiny().stages[0]!, objective: { kind: "mae", maskRation: 0.5 } }] },
       'did you mean "maskRatio"?',
+    ],
+    [
+      "an unknown key of an optimizer",
+      { ...tiny(), stages: [{ ...tiny().stages[0]!, optimizer: { ...tiny().stages[0]!.optimizer, weigthDecay: 0 } }] },
+      'stages.0.optimizer has no option "weigthDecay" (did you mean "weightDecay"?)',
+    ],
+    [
+      "an unknown key of a view",
+      { ...tiny(), stages: [{ ...tiny().stages[1]!, init: [], views: { view1: { ...maeView(16), flipp: 1 } } }] },
+      'stages.0.views.view1 has no option "flipp" (did you mean "flip"?)',
+    ],
+    ["an unknown key of the data", { ...tiny(), data: { kind: "synthetic", lenght: 8 } }, 'did you mean "length"?'],
+    [
+      "a view that is missing",
+      { ...tiny(), stages: [{ ...tiny().stages[0]!, views: { images: maeView(16) } }] },
+      "stages.0.views: mae with this model needs the views images [3,16,16] and noise [4], not images [3,16,16]",
+    ],
+    [
+      "a view of another size",
+      { ...tiny(), stages: [{ ...tiny().stages[0]!, views: { images: maeView(16), noise: noise(9) } }] },
+      "needs the views images [3,16,16] and noise [4], not images [3,16,16] and noise [9]",
+    ],
+    [
+      "micro-batches where a batch is compared",
+      { ...tiny(), stages: [tiny().stages[0]!, { ...tiny().stages[1]!, microBatch: 4 }] },
+      "stages.1.microBatch: mocov3 compares the images of a batch: microBatch must be 8",
+    ],
+    [
+      "a pattern that is none",
+      { ...tiny(), stages: [{ ...tiny().stages[0]!, rates: [{ match: "(", rate: 1 }] }] },
+      "stages.0.rates.0.match: is not a regular expression",
     ],
     ["a micro-batch that does not divide", { ...tiny({ microBatch: 3 }) }, "microBatch must divide batch"],
     [

@@ -1,12 +1,16 @@
 /** A recipe of a second: two stages on synthetic images, the second grafted on the first. */
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll } from "vitest";
 import { centerCrop, maeView, mocoViews, noise } from "../../src/data/views.ts";
 import { stages } from "../../src/optim/groups.ts";
+import { createRun, openRun } from "../../src/run/folder.ts";
 import { readMetrics } from "../../src/run/metrics.ts";
-import type { RecipeInput } from "../../src/train/recipe.ts";
+import { train, type TrainEvent } from "../../src/train/loop.ts";
+import { defineRecipe, type RecipeInput } from "../../src/train/recipe.ts";
+import { environment } from "../run/temporary.ts";
 
 export interface TinyOptions {
   readonly seed?: number;
@@ -51,8 +55,35 @@ export function tiny({ seed = 0, workers = 0, epochs = 2, microBatch = 8, learni
   } satisfies RecipeInput;
 }
 
+/** An empty folder that goes when the tests of a file have ended. */
 export function temporary(): string {
-  return mkdtempSync(join(tmpdir(), "layergraft-train-"));
+  const folder = mkdtempSync(join(tmpdir(), "layergraft-train-"));
+  folders.push(folder);
+  return folder;
+}
+
+const folders: string[] = [];
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
+/** A run in a folder of its own, trained in this process to its end or until an event for which `until` holds. */
+export async function trainHere(input: RecipeInput, until?: (event: TrainEvent) => boolean): Promise<string> {
+  const out = join(temporary(), "run");
+  const recipe = defineRecipe(input);
+  createRun(out, { recipe, environment });
+  let stop = false;
+  const emit = (event: TrainEvent) => void (stop ||= until?.(event) ?? false);
+  await train(out, recipe, { resume: false, emit, stopRequested: () => stop });
+  return out;
+}
+
+/** Goes on with a run, in this process, to its end; returns what it told. */
+export async function resumeHere(out: string): Promise<TrainEvent[]> {
+  const events: TrainEvent[] = [];
+  const emit = (event: TrainEvent) => void events.push(event);
+  await train(out, defineRecipe(openRun(out).recipe), { resume: true, emit, stopRequested: () => false });
+  return events;
 }
 
 /** File name → SHA-256 of the final checkpoints. */
