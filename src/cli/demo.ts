@@ -22,7 +22,7 @@ export function demoCommand(): Command {
   return new Command("demo")
     .description("pre-train on built-in emoji drawings, evaluate, write a report: minutes on two cores")
     .option("--quick", "a minute: everything runs, little is learned", false)
-    .option("--full", "an hour or so: what it can learn", false)
+    .option("--full", "two to three times as long: better than pixels in every row", false)
     .option("--out <dir>", "run folder (default: runs/demo, runs/demo-quick or runs/demo-full)")
     .option("--seed <n>", "same seed, same result", whole(0), 0)
     .option("--threads <n>", "of the training step (default: all cores)", whole())
