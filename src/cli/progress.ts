@@ -33,7 +33,6 @@ export function createOutput({
     return { say: () => undefined, event: line, work: () => undefined, result: line };
   }
   const live = stream.isTTY;
-  const told = new Set<string>();
   let stage: Stage | undefined;
   let printed = 0;
   const clear = () => live && stream.write("\r\x1b[2K");
@@ -53,10 +52,8 @@ export function createOutput({
     work: (what, done, total) => (done === total ? clear() : update(`${bar(done / total)} ${what}`, false)),
     result: () => undefined,
     event(event) {
-      if (event.kind === "note") {
-        if (!told.has(event.text)) say(event.text);
-        told.add(event.text); // every stage meets the same unreadable image anew
-      } else if (event.kind === "stage") {
+      if (event.kind === "note") say(event.text);
+      else if (event.kind === "stage") {
         const { stage: name, epochs, steps, from: first } = event;
         stage = { name, epochs, steps, first, started: performance.now() };
         printed = 0;

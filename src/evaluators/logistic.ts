@@ -10,8 +10,6 @@ import { minimize } from "./lbfgs.ts";
 
 export interface LogisticOptions {
   readonly classes: number;
-  /** Weight of (lambda / 2) ‖W‖²; the intercept is free. */
-  readonly lambda: number;
   /** Stop when the largest absolute gradient entry is below (default 5e-4). */
   readonly tolerance?: number;
   readonly maxIterations?: number;
@@ -27,7 +25,7 @@ export interface LinearClassifier {
 export async function fitLogistic(
   { features, labels }: LabelledFeatures,
   lambdas: readonly number[],
-  { classes, tolerance = 5e-4, maxIterations = 100 }: Omit<LogisticOptions, "lambda">,
+  { classes, tolerance = 5e-4, maxIterations = 100 }: LogisticOptions,
 ): Promise<LinearClassifier[]> {
   const { rows, count, width } = features;
   const weight = op.input("weight", "float32", [classes, width]);

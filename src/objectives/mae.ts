@@ -46,7 +46,6 @@ export function reconstruct(p: Scope, model: VitConfig, options: MaeOptions, bat
   const count = patchCount(model);
   const shuffled = decode(p, model, options, encoded, order, count + 1);
   const restore = op.invertPermutation(order);
-  const [batchSize] = order.shape as [number];
   // decode puts the removed patches first, the class token next, the kept patches last
   const removedCount = count - kept.shape[1]!;
   const inOrder = op.concat(
@@ -54,8 +53,8 @@ export function reconstruct(p: Scope, model: VitConfig, options: MaeOptions, bat
     1,
   );
   const rank = op.cast(restore, "float32");
-  const mask = op.cast(op.less(removedCount === count ? -1 : count - removedCount - 0.5, rank), "float32");
-  return { prediction: op.takeRows(inOrder, restore), mask: op.reshape(mask, [batchSize, count]) };
+  const mask = op.cast(op.less(count - removedCount - 0.5, rank), "float32");
+  return { prediction: op.takeRows(inOrder, restore), mask };
 }
 
 /** Pixels of each patch [B, L, p·p·3] (row, column, channel), normalised per patch when asked. */
@@ -91,7 +90,7 @@ function encodeVisible(p: Scope, model: VitConfig, { maskRatio }: MaeOptions, ba
  */
 function decode(p: Scope, model: VitConfig, options: MaeOptions, encoded: Value, order: Value, asked: number): Value {
   const { decoderWidth: width, decoderDepth: depth, decoderHeads: heads } = options;
-  const [batch, count] = order.shape as [number, number];
+  const count = order.shape[1]!;
   const visible = linear(p.at("decoder_embed"), encoded, width); // [B, 1 + K, W]
   const keepCount = visible.shape[1]! - 1;
   const maskToken = p.parameter("mask_token", [1, 1, width], normal(0.02));
@@ -105,7 +104,6 @@ function decode(p: Scope, model: VitConfig, options: MaeOptions, encoded: Value,
   const cls = op.add(op.slice(visible, 1, 0, 1), clsPlace);
   const kept = op.add(op.slice(visible, 1, 1, 1 + keepCount), op.slice(places, 1, 0, keepCount));
   let x = op.concat([removed, cls, kept], 1);
-  if (x.shape[0] !== batch) throw new Error(`expected ${batch} samples, got ${x.shape[0]}`);
   for (let i = 0; i < depth; i++)
     x = block(p.at(`decoder_blocks.${i}`), x, { heads, ...(i === depth - 1 ? { queries: asked } : {}) });
   return linear(p.at("decoder_pred"), norm(p.at("decoder_norm"), x), 3 * model.patchSize ** 2);

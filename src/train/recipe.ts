@@ -42,7 +42,6 @@ const objectiveSchema = z.discriminatedUnion("kind", [
       .describe("holds the lower blocks near the weights the stage starts from"),
   }),
 ]);
-export type ObjectiveSpec = z.infer<typeof objectiveSchema>;
 
 /** Where the first values of a stage's parameters come from; later entries overwrite earlier ones. */
 const initSchema = z.strictObject({
