@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   evaluate,
-  layerGrafted,
+  method,
   listCheckpoints,
   pretrain,
   type RateRule,
@@ -30,7 +30,7 @@ const rates: Record<string, RateRule[]> = {
 };
 
 export async function compare(data: SourceInput, folder: string, epochs = 3): Promise<Record<string, number>> {
-  const base = layerGrafted({
+  const base = method("layer-grafted", {
     data,
     model,
     resize: model.imageSize,

@@ -11,7 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   evaluate,
-  layerGrafted,
+  method,
   loadEncoder,
   neighbours,
   openSource,
@@ -23,7 +23,7 @@ import {
 export async function quickstart(images: SourceInput, out: string, epochs = 3) {
   const source = await openSource(images);
   const batch = Math.min(32, source.length);
-  const recipe = layerGrafted({
+  const recipe = method("layer-grafted", {
     data: images,
     model: { imageSize: 32, patchSize: 8, width: 96, depth: 3, heads: 3 },
     resize: 32,

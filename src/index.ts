@@ -12,8 +12,18 @@ export { renderReport, writeReport } from "./report/report.ts";
 export { defineRecipe, type Recipe, type RecipeInput, type Stage } from "./train/recipe.ts";
 export { automatic, type AutomaticOptions } from "./recipes/automatic.ts";
 export { demo, type DemoSize } from "./recipes/demo.ts";
-export { layerGrafted, type LayerGraftedOptions, type StageOptions } from "./recipes/layer-grafted.ts";
-export { stages, type RateRule } from "./optim/groups.ts";
+export {
+  type ClOptions,
+  type GraftOptions,
+  method,
+  type Method,
+  type MethodOptions,
+  methods,
+  type MimOptions,
+  type MtlOptions,
+  type StageOptions,
+} from "./recipes/methods.ts";
+export { layerDecay, lower, stages, upper, type RateRule } from "./optim/groups.ts";
 export { presets, type VitConfig } from "./nn/vit.ts";
 
 // Use a trained encoder.

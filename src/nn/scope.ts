@@ -37,7 +37,12 @@ export class Scope {
 
   /** The scope below a name: `scope.at("blocks.0").at("attn")`. */
   at(name: string): Scope {
-    return new Scope(`${this.#prefix}${name}.`, this);
+    return this.under(`${name}.`);
+  }
+
+  /** The scope below a prefix as objectives write it: `base_encoder.`, or nothing. */
+  under(prefix: string): Scope {
+    return new Scope(`${this.#prefix}${prefix}`, this);
   }
 
   parameter(name: string, shape: Shape, init: Initializer): Value {

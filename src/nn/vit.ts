@@ -45,6 +45,19 @@ export function patches(images: Value, patchSize: number): Value {
   return op.reshape(order, [batch, rows * columns, channels * patchSize ** 2]);
 }
 
+/**
+ * Which patches are seen when a share of them is hidden: those with the smallest noise [B, L]. Indices, int64: `kept`
+ * [B, K] with K = floor(L · (1 - ratio)), `removed` [B, L - K], and both in one `order` [B, L].
+ */
+export function visiblePatches(noise: Value, ratio: number): { kept: Value; removed: Value; order: Value } {
+  const [, count] = noise.shape as [number, number];
+  const keepCount = Math.floor(count * (1 - ratio));
+  if (keepCount < 1 || keepCount >= count)
+    throw new Error(`hiding ${ratio} of ${count} patches leaves ${keepCount}; some must be seen and some hidden`);
+  const order = op.argsort(noise);
+  return { kept: op.slice(order, 1, 0, keepCount), removed: op.slice(order, 1, keepCount, count), order };
+}
+
 export interface EncodeOptions {
   lineage: Lineage;
   /** Per sample the patches that are seen, int64 [B, K]; all when left out. */

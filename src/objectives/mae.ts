@@ -4,7 +4,7 @@ import type { Value } from "../graph/value.ts";
 import { normal, sinCos2d } from "../nn/init.ts";
 import { block, linear, norm } from "../nn/layers.ts";
 import type { Scope } from "../nn/scope.ts";
-import { encode, patchCount, patches, type VitConfig } from "../nn/vit.ts";
+import { encode, patchCount, patches, visiblePatches, type VitConfig } from "../nn/vit.ts";
 import type { Objective, Values } from "./objective.ts";
 
 export interface MaeOptions {
@@ -17,16 +17,19 @@ export interface MaeOptions {
   readonly normPix: boolean;
 }
 
-/** Batch fields: `images` [B, 3, H, W] and `noise` [B, L], uniform; the patches with the smallest noise are seen. */
-export function mae(model: VitConfig, options: MaeOptions): Objective {
+/**
+ * Batch fields: `images` [B, 3, H, W] and `noise` [B, L], uniform; the patches with the smallest noise are seen.
+ * `encoder` is the prefix of the encoder's parameters; the decoder's have none.
+ */
+export function mae(model: VitConfig, options: MaeOptions, encoder = ""): Objective {
   const { imageSize } = model;
   return {
     name: "mae",
-    encoder: "",
+    encoder,
     coupled: false, // every sample loses the same number of patches, so the mean over a batch is the mean of its parts
     fields: { images: [3, imageSize, imageSize], noise: [patchCount(model)] },
     encode(p, batch) {
-      const { encoded, removed, order } = encodeVisible(p, model, options, batch);
+      const { encoded, removed, order } = encodeVisible(p.under(encoder), model, options, batch);
       return {
         prediction: decode(p, model, options, encoded, order, removed.shape[1]!),
         target: op.takeRows(targets(batch["images"]!, model.patchSize, options.normPix), removed),
@@ -41,8 +44,8 @@ export function mae(model: VitConfig, options: MaeOptions): Objective {
 }
 
 /** Predictions for all patches in image order [B, L, p·p·3] and the mask [B, L] (1 = removed): for pictures and tests. */
-export function reconstruct(p: Scope, model: VitConfig, options: MaeOptions, batch: Values) {
-  const { encoded, kept, order } = encodeVisible(p, model, options, batch);
+export function reconstruct(p: Scope, model: VitConfig, options: MaeOptions, batch: Values, encoder = "") {
+  const { encoded, kept, order } = encodeVisible(p.under(encoder), model, options, batch);
   const count = patchCount(model);
   const shuffled = decode(p, model, options, encoded, order, count + 1);
   const restore = op.invertPermutation(order);
@@ -70,17 +73,9 @@ export function targets(images: Value, patchSize: number, normPix: boolean): Val
 }
 
 function encodeVisible(p: Scope, model: VitConfig, { maskRatio }: MaeOptions, batch: Values) {
-  const count = patchCount(model);
-  const keepCount = Math.floor(count * (1 - maskRatio));
-  if (keepCount < 1 || keepCount >= count)
-    throw new Error(
-      `mask ratio ${maskRatio} leaves ${keepCount} of ${count} patches; it must leave some and hide some`,
-    );
-  const order = op.argsort(batch["noise"]!); // [B, L]
-  const kept = op.slice(order, 1, 0, keepCount);
-  const removed = op.slice(order, 1, keepCount, count);
+  const { kept, ...rest } = visiblePatches(batch["noise"]!, maskRatio);
   const pixels = patches(batch["images"]!, model.patchSize);
-  return { encoded: encode(p, model, pixels, { lineage: "mae", keep: kept }), order, kept, removed };
+  return { encoded: encode(p, model, pixels, { lineage: "mae", keep: kept }), kept, ...rest };
 }
 
 /**

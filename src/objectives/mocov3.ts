@@ -5,7 +5,7 @@ import { torchDefault } from "../nn/init.ts";
 import { batchNorm, linear } from "../nn/layers.ts";
 import { infoNCE, l2Normalize } from "../nn/losses.ts";
 import type { Scope } from "../nn/scope.ts";
-import { encode, patches, type VitConfig } from "../nn/vit.ts";
+import { encode, patchCount, patches, visiblePatches, type VitConfig } from "../nn/vit.ts";
 import type { Objective } from "./objective.ts";
 
 export interface MocoV3Options {
@@ -16,16 +16,30 @@ export interface MocoV3Options {
   readonly temperature: number;
   /** Momentum of the key encoder at the start; it rises to 1 on a half cosine. */
   readonly momentum: number;
+  readonly patchDrop?: PatchDrop | undefined;
 }
 
-/** Batch fields: `view1` and `view2` [B, 3, H, W]. */
-export function mocov3(model: VitConfig, { mlpDim, dim, temperature, momentum }: MocoV3Options): Objective {
+/** Contrast of images that are seen in part. */
+export interface PatchDrop {
+  /** Share of patches that are left out (paper's variants: 0.75). */
+  readonly ratio: number;
+  /**
+   * What the key encoder sees of a view: the `same` patches as the query encoder (the released code's `mae_aug`), or `all`
+   * of them (contrastive MAE; the released code contrasts only one direction, here both directions count).
+   */
+  readonly keys: "same" | "all";
+}
+
+/** Batch fields: `view1` and `view2` [B, 3, H, W]; with patch dropping `noise1` and `noise2` [B, L], as in MAE. */
+export function mocov3(model: VitConfig, options: MocoV3Options): Objective {
+  const { mlpDim, dim, temperature, momentum, patchDrop } = options;
   const image = [3, model.imageSize, model.imageSize];
+  const noise = [patchCount(model)];
   return {
     name: "mocov3",
     encoder: "base_encoder.",
     coupled: true,
-    fields: { view1: image, view2: image },
+    fields: { view1: image, view2: image, ...(patchDrop === undefined ? {} : { noise1: noise, noise2: noise }) },
     followers: [
       {
         source: "base_encoder.",
@@ -33,13 +47,18 @@ export function mocov3(model: VitConfig, { mlpDim, dim, temperature, momentum }:
         momentum: (progress) => 1 - 0.5 * (1 + Math.cos(Math.PI * progress)) * (1 - momentum),
       },
     ],
-    encode(p, { view1, view2 }) {
+    encode(p, { view1, view2, noise1, noise2 }) {
       const pixels = op.concat([patches(view1!, model.patchSize), patches(view2!, model.patchSize)], 0);
       // The projector's first batch norm removes whatever constant the features share: the gradient of the final norm's
       // bias is exactly zero. Computed, it would be rounding noise that Adam turns into full-size steps.
-      const options = { lineage: "mocov3", tokens: "cls", fixedNormBias: true } as const;
-      const features = (scope: Scope) => encode(scope, model, pixels, options);
-      return { queries: features(p.at("base_encoder")), keys: op.stopGradient(features(p.at("momentum_encoder"))) };
+      const whole = { lineage: "mocov3", tokens: "cls", fixedNormBias: true } as const;
+      const part =
+        patchDrop === undefined
+          ? whole
+          : { ...whole, keep: visiblePatches(op.concat([noise1!, noise2!], 0), patchDrop.ratio).kept };
+      const queries = encode(p.at("base_encoder"), model, pixels, part);
+      const keys = encode(p.at("momentum_encoder"), model, pixels, patchDrop?.keys === "all" ? whole : part);
+      return { queries, keys: op.stopGradient(keys) };
     },
     loss(p, encoded) {
       // [2B, 1, D] → [2, B, D]: batch normalisation sees each view by itself

@@ -27,6 +27,35 @@ export function treatment(rules: readonly RateRule[], name: string): Treatment {
   return { rate: first("rate") ?? 1, decay: first("decay") ?? true, frozen: first("frozen") ?? false };
 }
 
+/** Pattern of an encoder's parameters below block `count`: class token, embeddings and the first `count` blocks. */
+export function lower(count: number): string {
+  const blocks = count === 0 ? "" : `|blocks\\.(${numbers(0, count)})\\.`;
+  return `(^|\\.)(cls_token|pos_embed|patch_embed\\.${blocks})`;
+}
+
+/** The rest of the encoder: blocks `count` and up, and the final norm. */
+export function upper(count: number, depth: number): string {
+  const blocks = count === depth ? "" : `blocks\\.(${numbers(count, depth)})\\.|`;
+  return `^(${blocks}norm\\.)`;
+}
+
+function numbers(from: number, to: number): string {
+  return Array.from({ length: to - from }, (_, i) => from + i).join("|");
+}
+
+/**
+ * Rules for a learning rate that falls geometrically towards the input: block i has ratio^(depth - i), class token and
+ * embeddings ratio^(depth + 1), final norm and everything outside the encoder 1 (the released code's
+ * `--layer_wise_decay_ratio`).
+ */
+export function layerDecay(depth: number, ratio: number): RateRule[] {
+  const blocks = Array.from({ length: depth }, (_, i) => ({
+    match: `(^|\\.)blocks\\.${i}\\.`,
+    rate: ratio ** (depth - i),
+  }));
+  return [{ match: lower(0), rate: ratio ** (depth + 1) }, ...blocks];
+}
+
 /**
  * Rules that cut the encoder into `rates.length` equal groups of blocks, lowest first (layer-grafted pre-training, section 2.4). Class token and
  * embeddings go with the first group; final norm, heads and everything outside the blocks with the last.
@@ -36,13 +65,9 @@ export function stages(depth: number, rates: readonly number[]): RateRule[] {
   if (rates.length === 0 || depth % rates.length !== 0)
     throw new Error(`a depth of ${depth} blocks cannot be cut into ${rates.length} equal groups`);
   const size = depth / rates.length;
-  const blocks = rates.map((rate, group) => {
-    const numbers = Array.from({ length: size }, (_, i) => group * size + i).join("|");
-    return { match: `(^|\\.)blocks\\.(${numbers})\\.`, rate };
-  });
-  return [
-    { match: "(^|\\.)(cls_token|patch_embed\\.)", rate: rates[0]! },
-    ...blocks,
-    { match: "", rate: rates.at(-1)! },
-  ];
+  const blocks = rates.map((rate, group) => ({
+    match: `(^|\\.)blocks\\.(${numbers(group * size, (group + 1) * size)})\\.`,
+    rate,
+  }));
+  return [{ match: lower(0), rate: rates[0]! }, ...blocks, { match: "", rate: rates.at(-1)! }];
 }

@@ -3,10 +3,12 @@ import { cpus, totalmem } from "node:os";
 import type { SourceInput } from "../data/source.ts";
 import { patchCount, presets, type VitConfig } from "../nn/vit.ts";
 import type { RecipeInput } from "../train/recipe.ts";
-import { layerGrafted } from "./layer-grafted.ts";
+import { type ClOptions, type GraftOptions, method, type Method, type MimOptions } from "./methods.ts";
 
 export interface AutomaticOptions {
   readonly data: SourceInput;
+  /** Default: layer-grafted. */
+  readonly method?: Method;
   /** Number of images. */
   readonly images: number;
   /** Typical shorter side of an image, pixels. */
@@ -22,9 +24,13 @@ export interface AutomaticOptions {
   readonly seed?: number;
   /** Time to aim for when epochs are not given (default 8 hours). */
   readonly hours?: number;
+  /** Settings of the stages and of the graft that go before the chosen ones. */
+  readonly mim?: Partial<MimOptions>;
+  readonly cl?: Partial<ClOptions>;
+  readonly graft?: GraftOptions;
 }
 
-/** A layer-grafted recipe for these images on this machine. Throws when there is one image or no such model. */
+/** A recipe for these images on this machine. Throws when there is one image or no such model. */
 export function automatic(options: AutomaticOptions): RecipeInput {
   const { images, data, seed = 0, hours = 8 } = options;
   if (images < 2) throw new Error("contrastive learning tells images apart, so it needs at least 2 images");
@@ -42,7 +48,7 @@ export function automatic(options: AutomaticOptions): RecipeInput {
   const base = model.width <= 256 ? 1e-3 : 5e-4;
   const learningRate = options.learningRate ?? base * Math.sqrt(256 / Math.min(256, batch));
   const small = model.imageSize <= 64;
-  return layerGrafted({
+  return method(options.method ?? "layer-grafted", {
     data: data.kind === "folder" && data.shortSide === undefined ? { ...data, shortSide: 2 * model.imageSize } : data,
     model,
     seed,
@@ -52,6 +58,7 @@ export function automatic(options: AutomaticOptions): RecipeInput {
       batch,
       microBatch: microBatchFor(batch, 0.25 * tokens),
       learningRate,
+      ...options.mim,
     },
     cl: {
       epochs: options.epochs?.cl ?? epochs,
@@ -59,9 +66,10 @@ export function automatic(options: AutomaticOptions): RecipeInput {
       learningRate,
       // Heads in proportion to the encoder: 4096 at ViT-B.
       mlpDim: Math.min(4096, Math.max(512, Math.round((model.width * 16) / 3 / 256) * 256)),
-      rates: model.depth % 3 === 0 ? [0.1, 0.1, 1] : [0.1, 1],
       ...(small ? { views: smallViews } : {}),
+      ...options.cl,
     },
+    graft: { rates: model.depth % 3 === 0 ? [0.1, 0.1, 1] : [0.1, 1], ...options.graft },
   });
 }
 

@@ -4,7 +4,7 @@
  */
 import { styles } from "../data/emoji/installed.ts";
 import type { RecipeInput } from "../train/recipe.ts";
-import { layerGrafted } from "./layer-grafted.ts";
+import { method } from "./methods.ts";
 
 /** `quick` shows that everything works, `standard` that it learns, `full` what it can learn. */
 export type DemoSize = "quick" | "standard" | "full";
@@ -31,7 +31,7 @@ const sizes = {
 export function demo(size: DemoSize, seed: number): RecipeInput {
   const model = { imageSize: 32, patchSize: 8, width: 96, depth: 6, heads: 3 };
   const epochs = sizes[size];
-  return layerGrafted({
+  return method("layer-grafted", {
     name: `demo-${size}`,
     description:
       "A small Vision Transformer is pre-trained on emoji drawings without labels: first it fills in hidden patches " +
@@ -40,12 +40,11 @@ export function demo(size: DemoSize, seed: number): RecipeInput {
     model,
     seed,
     resize: model.imageSize,
-    mim: { epochs: epochs.mim, batch: 64, learningRate: 4e-3, views: { view1: { scale: [0.5, 1] } } },
+    mim: { epochs: epochs.mim, batch: 64, learningRate: 4e-3, view: { scale: [0.5, 1] } },
     cl: {
       epochs: epochs.cl,
       batch: 64,
       learningRate: 8e-3,
-      rates: [0.3, 0.3, 1],
       temperature: 0.1,
       mlpDim: 512,
       dim: 128,
@@ -55,5 +54,6 @@ export function demo(size: DemoSize, seed: number): RecipeInput {
         view2: { ...view, blur: { probability: 0.1, sigma }, solarize: { probability: 0.1, threshold: 128 } },
       },
     },
+    graft: { rates: [0.3, 0.3, 1] },
   });
 }

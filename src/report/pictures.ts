@@ -19,7 +19,7 @@ import { openRun } from "../run/folder.ts";
 import { writeFileAtomic } from "../run/atomic.ts";
 import { type Neighbours, type Reconstructions, writeSamples } from "../run/samples.ts";
 import { contenders } from "../train/evaluate.ts";
-import { defineRecipe, evaluationViewOf, type Recipe } from "../train/recipe.ts";
+import { defineRecipe, evaluationViewOf, objectiveOf, type Recipe, type Stage } from "../train/recipe.ts";
 
 const shownReconstructions = 8;
 const shownQueries = 8;
@@ -36,9 +36,12 @@ export async function drawPictures(dir: string): Promise<void> {
 
 /** Input, what the masked autoencoder sees, and its guess, for a few images; undefined without a finished MAE stage. */
 async function drawReconstructions(dir: string, recipe: Recipe, source: Source): Promise<Reconstructions | undefined> {
-  const stage = recipe.stages.find(({ objective }) => objective.kind === "mae");
+  const mimOf = ({ objective }: Stage) => (objective.kind === "joint" ? objective.mim : objective);
+  const stage = recipe.stages.find((each) => mimOf(each).kind === "mae");
   const checkpoint = listCheckpoints(dir).find((each) => each.stage === stage?.name && each.final);
-  if (stage?.objective.kind !== "mae" || checkpoint === undefined) return undefined;
+  if (stage === undefined || checkpoint === undefined) return undefined;
+  const objective = mimOf(stage);
+  if (objective.kind !== "mae") return undefined;
   const { model } = recipe;
   const { imageSize, patchSize } = model;
   const view = evaluationViewOf(recipe);
@@ -52,7 +55,9 @@ async function drawReconstructions(dir: string, recipe: Recipe, source: Source):
   const scope = new Scope();
   const images = input("images", "float32", [count, 3, imageSize, imageSize]);
   const noise = input("noise", "float32", [count, patches]);
-  const program = await compile(reconstruct(scope, model, stage.objective, { images, noise }));
+  const program = await compile(
+    reconstruct(scope, model, objective, { images, noise }, objectiveOf(recipe, stage).encoder),
+  );
   const { tensors } = readCheckpoint(checkpoint.path);
   const random = new Random(fold(key(recipe.seed), "reconstruction noise"));
   const draws = tensor(
@@ -78,7 +83,7 @@ async function drawReconstructions(dir: string, recipe: Recipe, source: Source):
       if (mask[i * patches + patch] === 0) continue;
       const at = pixelsOfPatch(patch, imageSize, patchSize);
       const start = (i * patches + patch) * at.length;
-      const { mean, deviation } = stage.objective.normPix ? momentsOf(planes, at) : { mean: 0, deviation: 1 };
+      const { mean, deviation } = objective.normPix ? momentsOf(planes, at) : { mean: 0, deviation: 1 };
       for (const [j, place] of at.entries()) {
         masked[place] = 0; // the data set's mean colour
         guessed[place] = prediction[start + j]! * deviation + mean;
@@ -92,7 +97,7 @@ async function drawReconstructions(dir: string, recipe: Recipe, source: Source):
       );
     items.push({ id: source.id(index), ...names });
   }
-  const note = stage.objective.normPix
+  const note = objective.normPix
     ? "The model predicts pixels normalised within each patch; the brightness and contrast of each hidden patch are put back from the original."
     : "Hidden patches are filled with the model's prediction.";
   return { stage: stage.name, items, note };

@@ -3,11 +3,12 @@ import * as z from "zod";
 import { type Shape, show } from "../tensor/shape.ts";
 import { sourceSpec } from "../data/source.ts";
 import { type CenterView, shapeOf, viewSpec } from "../data/views.ts";
+import { joint } from "../objectives/joint.ts";
 import { l1Anchor } from "../objectives/l1-anchor.ts";
 import { mae } from "../objectives/mae.ts";
 import { mocov3 } from "../objectives/mocov3.ts";
 import type { Objective } from "../objectives/objective.ts";
-import { patchCount } from "../nn/vit.ts";
+import { patchCount, type VitConfig } from "../nn/vit.ts";
 
 const positive = z.int().min(1);
 const share = z.number().min(0).max(1);
@@ -21,7 +22,12 @@ const modelSchema = z.strictObject({
   heads: positive,
 });
 
-const objectiveSchema = z.discriminatedUnion("kind", [
+const anchorSchema = z
+  .strictObject({ weight: z.number().positive(), blocks: z.int().min(0) })
+  .optional()
+  .describe("holds the lower blocks near the weights the stage starts from");
+
+const mimObjectives = [
   z.strictObject({
     kind: z.literal("mae"),
     decoderWidth: positive.default(512),
@@ -30,18 +36,35 @@ const objectiveSchema = z.discriminatedUnion("kind", [
     maskRatio: share.default(0.75).describe("share of patches the encoder does not see"),
     normPix: z.boolean().default(true).describe("predict pixels normalised per patch"),
   }),
+] as const;
+
+const clObjectives = [
   z.strictObject({
     kind: z.literal("mocov3"),
     mlpDim: positive.default(4096),
     dim: positive.default(256),
     temperature: z.number().positive().default(0.2),
     momentum: share.default(0.99).describe("of the key encoder at the start; rises to 1"),
-    l1Anchor: z
-      .strictObject({ weight: z.number().positive(), blocks: z.int().min(0) })
+    patchDrop: z
+      .strictObject({ ratio: share, keys: z.enum(["same", "all"]).default("same") })
       .optional()
-      .describe("holds the lower blocks near the weights the stage starts from"),
+      .describe("leave out a share of the patches; the keys see the same ones or all"),
+    l1Anchor: anchorSchema,
   }),
-]);
+] as const;
+
+const mimSchema = z.discriminatedUnion("kind", mimObjectives);
+const clSchema = z.discriminatedUnion("kind", clObjectives);
+const weight = z.number().positive().default(1);
+const jointSchema = z.strictObject({
+  kind: z.literal("joint"),
+  mim: mimSchema,
+  cl: clSchema,
+  mimWeight: weight.describe("factor on the loss of masked image modelling"),
+  clWeight: weight.describe("factor on the contrastive loss"),
+});
+const objectiveSchema = z.discriminatedUnion("kind", [...mimObjectives, ...clObjectives, jointSchema]);
+type ObjectiveSpec = z.infer<typeof objectiveSchema>;
 
 /** Where the first values of a stage's parameters come from; later entries overwrite earlier ones. */
 const initSchema = z.strictObject({
@@ -50,6 +73,13 @@ const initSchema = z.strictObject({
   from: z.string().default("").describe("prefix of the names in the source"),
   to: z.string().default("").describe("prefix of the names in this stage"),
   match: pattern.default("").describe("regular expression on the name without prefix; default: all"),
+});
+
+/** How the graft of a stage is planned when the stage begins; the defaults are made for minutes. */
+const planSchema = z.strictObject({
+  warmUpSteps: positive.default(200).describe("steps in which heads that do not exist yet are trained alone"),
+  batches: positive.default(32).describe("over which the conflict is measured"),
+  lowest: share.default(0.1).describe("factor on the learning rate where the losses conflict least"),
 });
 
 const stageSchema = z
@@ -81,6 +111,7 @@ const stageSchema = z
       )
       .default([])
       .describe("per parameter, first match first: factor on the learning rate, weight decay, frozen"),
+    plan: planSchema.optional().describe("choose the blocks' learning rates from the measured conflict"),
     init: z.array(initSchema).default([]),
   })
   .refine((stage) => stage.batch % stage.microBatch === 0, {
@@ -155,9 +186,18 @@ export function defineRecipe(input: unknown): Recipe {
 
 /** The objective of a stage. */
 export function objectiveOf({ model }: Recipe, { objective }: Stage): Objective {
-  if (objective.kind === "mae") return mae(model, objective);
-  const contrast = mocov3(model, objective);
-  return objective.l1Anchor === undefined ? contrast : l1Anchor(contrast, model.depth, objective.l1Anchor);
+  return createObjective(model, objective);
+}
+
+/** `encoder` is the prefix of the encoder's parameters where masked image modelling shares it with contrast. */
+function createObjective(model: VitConfig, spec: ObjectiveSpec, encoder = ""): Objective {
+  if (spec.kind === "mae") return mae(model, spec, encoder);
+  if (spec.kind === "joint") {
+    const cl = createObjective(model, spec.cl);
+    return joint(createObjective(model, spec.mim, cl.encoder), cl, spec);
+  }
+  const contrast = mocov3(model, spec);
+  return spec.l1Anchor === undefined ? contrast : l1Anchor(contrast, model.depth, spec.l1Anchor);
 }
 
 /** The view under which an encoder of this recipe is used. */

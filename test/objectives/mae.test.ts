@@ -45,11 +45,9 @@ describe("mask", () => {
   });
   it("must leave some patches and hide some", () => {
     const encode = (maskRatio: number) => mae(model, { ...maeOptions, maskRatio }).encode(new Scope(), fields);
-    expect(() => encode(0)).toThrow(
-      new Error("mask ratio 0 leaves 16 of 16 patches; it must leave some and hide some"),
-    );
+    expect(() => encode(0)).toThrow(new Error("hiding 0 of 16 patches leaves 16; some must be seen and some hidden"));
     expect(() => encode(0.99)).toThrow(
-      new Error("mask ratio 0.99 leaves 0 of 16 patches; it must leave some and hide some"),
+      new Error("hiding 0.99 of 16 patches leaves 0; some must be seen and some hidden"),
     );
   });
 });

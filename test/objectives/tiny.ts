@@ -11,7 +11,8 @@ import { draw, randomFor } from "../helpers.ts";
 export const model: VitConfig = { imageSize: 16, patchSize: 4, width: 32, depth: 2, heads: 2 };
 export const maeOptions = { decoderWidth: 16, decoderDepth: 1, decoderHeads: 2, maskRatio: 0.75, normPix: true };
 export const tinyMae = mae(model, maeOptions);
-export const tinyMoco = mocov3(model, { mlpDim: 32, dim: 16, temperature: 0.2, momentum: 0.99 });
+export const mocoOptions = { mlpDim: 32, dim: 16, temperature: 0.2, momentum: 0.99 };
+export const tinyMoco = mocov3(model, mocoOptions);
 
 /** Coloured rectangles on coloured grounds, a little noise: [count, 3, 16, 16]. */
 export function pictures(count: number, name = "pictures"): Tensor<"float32"> {
@@ -47,6 +48,13 @@ export function mocoBatch(count: number): Record<string, Tensor<"float32">> {
       images.data.map((x) => x + 0.3 * random.normal()),
     );
   return { view1: view(), view2: view() };
+}
+
+/** The same with noise that says which patches are seen. */
+export function droppedBatch(count: number): Record<string, Tensor<"float32">> {
+  const random = randomFor("patch drop");
+  const noise = () => draw("float32", [count, 16], random, () => random.uniform());
+  return { ...mocoBatch(count), noise1: noise(), noise2: noise() };
 }
 
 export function tinyStep(objective: Objective, batch: number, options: Partial<StepOptions> = {}): Promise<Step> {

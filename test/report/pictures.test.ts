@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { decode } from "../../src/data/decode.ts";
 import { encodePng } from "../../src/data/png.ts";
 import { openSource, type Pixels } from "../../src/data/source.ts";
-import { layerGrafted } from "../../src/recipes/layer-grafted.ts";
+import { method } from "../../src/recipes/methods.ts";
 import { drawPictures } from "../../src/report/pictures.ts";
 import { readSamples, type Samples } from "../../src/run/samples.ts";
 import { pretrain } from "../../src/train/pretrain.ts";
@@ -24,7 +24,7 @@ beforeAll(async () => {
   for (let i = 0; i < 12; i++) writeFileSync(join(images, `${i}.png`), await encodePng(await drawings.load(i)));
   writeFileSync(join(images, "broken.jpg"), "broken");
   const stage = { epochs: 2, batch: 6, learningRate: 1e-3 };
-  const recipe = layerGrafted({
+  const recipe = method("layer-grafted", {
     data: { kind: "folder", path: images },
     model,
     resize: 16,
