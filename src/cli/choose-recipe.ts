@@ -3,15 +3,16 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import * as z from "zod";
 import { openSource, type Source } from "../data/source.ts";
+import type { PatchDrop } from "../objectives/mocov3.ts";
 import { automatic } from "../recipes/automatic.ts";
-import { readWeights } from "../run/checkpoint.ts";
+import { type Method, methods } from "../recipes/methods.ts";
 import { readJson } from "../run/json.ts";
 import { defineRecipe, type Recipe, type RecipeInput } from "../train/recipe.ts";
 import { applySettings, type Setting } from "./options.ts";
 import type { Output } from "./progress.ts";
 
 export interface RecipeOptions {
-  /** `layer-grafted` or the path of a recipe file. */
+  /** The name of a method or the path of a recipe file. */
   readonly recipe: string;
   readonly model?: string;
   readonly imageSize?: number;
@@ -24,6 +25,30 @@ export interface RecipeOptions {
   readonly threads?: number;
   readonly init?: string;
   readonly set?: readonly Setting[];
+  readonly parent?: string;
+  readonly maskRatio?: number;
+  readonly normPix?: boolean;
+  readonly temperature?: number;
+  readonly momentum?: number;
+  readonly patchDrop?: number;
+  readonly contrastiveMae?: number;
+  readonly rates?: readonly number[];
+  readonly layerDecay?: number;
+  readonly fixTo?: number;
+  readonly freshEnd?: boolean;
+  readonly endFrom?: string;
+  readonly l1Anchor?: { readonly weight: number; readonly blocks: number };
+}
+
+/** Options that a recipe file says for itself. */
+export const methodOptions = [
+  ...(["parent", "maskRatio", "normPix", "temperature", "momentum", "patchDrop", "contrastiveMae"] as const),
+  ...(["rates", "layerDecay", "fixTo", "freshEnd", "endFrom", "l1Anchor"] as const),
+] as const;
+
+/** Whether somebody wrote the option; commander sets `--no-…` options to true by itself. */
+export function isGiven(options: Partial<RecipeOptions>, name: keyof RecipeOptions): boolean {
+  return name === "normPix" ? options.normPix === false : options[name] !== undefined;
 }
 
 /** The checked recipe, said in a few lines. Throws one sentence when the options and the images do not go together. */
@@ -35,7 +60,9 @@ export async function chooseRecipe(images: string, options: RecipeOptions, outpu
   output.say(`${count} images in ${images}${classes}`);
 
   const { recipe: name, seed, threads, init, set = [] } = options;
-  let chosen = name === "layer-grafted" ? await forImages(path, source, options) : fromFile(path, options);
+  const chosenMethod = Object.keys(methods).find((each): each is Method => each === name);
+  let chosen =
+    chosenMethod === undefined ? fromFile(path, options) : await forImages(path, source, chosenMethod, options);
   chosen = { ...chosen, ...defined({ seed, threads }) };
   if (init !== undefined) chosen = startFrom(chosen, init);
   const recipe = defineRecipe(applySettings(chosen, set));
@@ -55,13 +82,23 @@ export async function chooseRecipe(images: string, options: RecipeOptions, outpu
   return recipe;
 }
 
-async function forImages(path: string, source: Source, options: RecipeOptions): Promise<RecipeInput> {
+async function forImages(path: string, source: Source, name: Method, options: RecipeOptions): Promise<RecipeInput> {
   const { model, imageSize, patchSize, epochs, batch, learningRate, hours } = options;
+  const { maskRatio, normPix, temperature, momentum, rates, layerDecay, fixTo, freshEnd, l1Anchor } = options;
+  const [parent, endFrom] = [checkpoint("parent", options.parent), checkpoint("end-from", options.endFrom)];
+  const grafting = ["parent", "rates", "layerDecay", "fixTo", "freshEnd", "endFrom", "l1Anchor"] as const;
+  const unused = grafting.find((each) => isGiven(options, each));
+  if (unused !== undefined && (name === "mim" || name === "cl" || name === "mtl"))
+    throw new Error(`--${dashed(unused)} says how a second stage builds on the first, but ${name} has one stage`);
   return automatic({
     data: { kind: "folder", path },
+    method: name,
+    mim: defined({ maskRatio, ...(normPix === false ? { normPix } : {}) }),
+    cl: defined({ temperature, momentum, patchDrop: patchDropOf(options) }),
+    graft: defined({ rates, layerDecay, fixTo, freshEnd, endFrom, l1Anchor }),
     images: source.length,
     shortSide: await typicalShortSide(source),
-    ...defined({ model, imageSize, patchSize, batch, learningRate, hours }),
+    ...defined({ model, imageSize, patchSize, batch, learningRate, hours, parent }),
     ...(epochs === undefined ? {} : { epochs: { mim: epochs, cl: epochs } }),
   });
 }
@@ -69,11 +106,12 @@ async function forImages(path: string, source: Source, options: RecipeOptions): 
 /** A recipe file on these images, whatever images it was written for. */
 function fromFile(path: string, options: RecipeOptions): RecipeInput {
   const file = options.recipe;
-  const unused = (["model", "imageSize", "patchSize", "epochs", "batch", "learningRate", "hours"] as const).find(
-    (name) => options[name] !== undefined,
-  );
+  const sizes = ["model", "imageSize", "patchSize", "epochs", "batch", "learningRate", "hours"] as const;
+  const unused = [...sizes, ...methodOptions].find((name) => isGiven(options, name));
   if (!existsSync(file))
-    throw new Error(`there is no recipe ${file}; available: layer-grafted, or the path of a recipe.json`);
+    throw new Error(
+      `there is no recipe ${file}; available: ${Object.keys(methods).join(", ")}, or the path of a recipe.json`,
+    );
   if (unused !== undefined)
     throw new Error(`${file} says what --${dashed(unused)} would; change it there, or with --set`);
   const data = { kind: "folder", path } as const;
@@ -82,13 +120,23 @@ function fromFile(path: string, options: RecipeOptions): RecipeInput {
   return { ...recipe, data: { ...data, shortSide: shortSide ?? 2 * recipe.model.imageSize } };
 }
 
+function patchDropOf({ patchDrop, contrastiveMae }: RecipeOptions): PatchDrop | undefined {
+  if (patchDrop !== undefined && contrastiveMae !== undefined)
+    throw new Error("--patch-drop and --contrastive-mae both say which patches CL sees; give one of them");
+  if (patchDrop !== undefined) return { ratio: patchDrop, keys: "same" };
+  return contrastiveMae === undefined ? undefined : { ratio: contrastiveMae, keys: "all" };
+}
+
+/** The whole path of a checkpoint that an option names. */
+function checkpoint(option: string, path: string | undefined): string | undefined {
+  if (path !== undefined && !existsSync(path)) throw new Error(`--${option}: there is no file ${path}`);
+  return path === undefined ? undefined : resolve(path);
+}
+
 /** The recipe with its first stage starting from the encoder in a checkpoint. */
 function startFrom(recipe: RecipeInput, path: string): RecipeInput {
-  if (!existsSync(path)) throw new Error(`--init: there is no file ${path}`);
-  const from = readWeights(path, () => false).metadata["encoder"] ?? "";
   const [first, ...rest] = recipe.stages;
-  const to = first!.objective.kind === "mae" ? "" : "base_encoder.";
-  const init = [...(first!.init ?? []), { path: resolve(path), from, to }];
+  const init = [...(first!.init ?? []), { path: checkpoint("init", path)! }];
   return { ...recipe, stages: [{ ...first!, init }, ...rest] };
 }
 

@@ -17,6 +17,27 @@ export function positive(text: string): number {
   return value;
 }
 
+/** Parser of a number in [0, 1]. */
+export function share(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value <= 1))
+    throw new InvalidArgumentError("expected a number from 0 to 1.");
+  return value;
+}
+
+/** Parser of a list of numbers in [0, 1]. */
+export function shares(text: string): number[] {
+  return text.split(",").map(share);
+}
+
+/** Parser of `weight,blocks`. */
+export function anchor(text: string): { weight: number; blocks: number } {
+  const [weight, blocks, ...more] = text.split(",");
+  if (blocks === undefined || more.length > 0)
+    throw new InvalidArgumentError("expected weight,blocks, such as 1e-5,12.");
+  return { weight: positive(weight!), blocks: whole(0)(blocks) };
+}
+
 /** Parser of `key=value` pairs, collected; values are JSON where they are, else text. */
 export function setting(text: string, previous: readonly Setting[] = []): Setting[] {
   const at = text.indexOf("=");

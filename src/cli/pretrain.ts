@@ -5,8 +5,9 @@ import { tasksOf } from "../evaluators/tasks.ts";
 import { presets } from "../nn/vit.ts";
 import { addNotes } from "../run/notes.ts";
 import type { Recipe } from "../train/recipe.ts";
-import { chooseRecipe, dashed, type RecipeOptions } from "./choose-recipe.ts";
-import { positive, setting, whole } from "./options.ts";
+import { methods } from "../recipes/methods.ts";
+import { chooseRecipe, dashed, isGiven, methodOptions, type RecipeOptions } from "./choose-recipe.ts";
+import { anchor, positive, setting, share, shares, whole } from "./options.ts";
 import { createOutput, type Output } from "./progress.ts";
 import { finish, trainWithProgress } from "./session.ts";
 
@@ -18,6 +19,10 @@ interface Options extends RecipeOptions {
 }
 
 export function pretrainCommand(): Command {
+  const width = Math.max(...Object.keys(methods).map(({ length }) => length));
+  const list = Object.entries(methods)
+    .map(([name, what]) => `  ${name.padEnd(width)}  ${what}`)
+    .join("\n");
   return new Command("pretrain")
     .description("pre-train an encoder on a folder of images")
     .argument(
@@ -25,7 +30,7 @@ export function pretrainCommand(): Command {
       "folder of JPEG, PNG or WebP images, flat or nested; subfolders are classes for evaluation only",
     )
     .option("--out <dir>", "run folder (default: runs/<name of the image folder>)")
-    .option("--recipe <name>", "layer-grafted, or a recipe.json of your own", "layer-grafted")
+    .option("--recipe <name>", "a method (below), or a recipe.json of your own", "layer-grafted")
     .option("--model <name>", `one of ${Object.keys(presets).join(", ")} (default: chosen for the images)`)
     .option("--image-size <pixels>", "side of the model's input", whole(8))
     .option("--patch-size <pixels>", "side of a patch", whole())
@@ -36,13 +41,30 @@ export function pretrainCommand(): Command {
     .option("--seed <n>", "same seed, same result", whole(0))
     .option("--threads <n>", "of the training step (default: all cores)", whole())
     .option("--init <checkpoint>", "start a new run from the encoder in this file")
+    .option("--parent <checkpoint>", "the encoder in this file takes the place of the first of two stages")
     .option("--resume", "go on with the run in --out from its newest checkpoint", false)
     .option("--set <key=value>", "any setting of the recipe, e.g. stages.0.epochs=50; may be repeated", setting)
     .option("--dry-run", "print the settings and stop", false)
     .option("--json", "print events as JSON, one a line", false)
+    .optionsGroup("Losses:")
+    .option("--mask-ratio <share>", "of patches that MIM hides (default: 0.75)", share)
+    .option("--no-norm-pix", "MIM predicts pixels as they are, not normalised per patch")
+    .option("--temperature <t>", "of the contrast (default: 0.2)", positive)
+    .option("--momentum <m>", "of the key encoder at the start (default: 0.99)", share)
+    .option("--patch-drop <share>", "of patches that CL leaves out of both encoders", share)
+    .option("--contrastive-mae <share>", "of patches that CL leaves out of the query encoder only", share)
+    .optionsGroup("Graft, for methods of two stages:")
+    .option("--rates <list>", "factors on the learning rate of equal groups of blocks, input first: 0.1,0.1,1", shares)
+    .option("--layer-decay <factor>", "instead: the learning rate falls by this factor per block", share)
+    .option("--fix-to <blocks>", "freeze embeddings and so many blocks", whole(0))
+    .option("--fresh-end", "blocks from --fix-to up start afresh")
+    .option("--end-from <checkpoint>", "blocks from --fix-to up start from the encoder of this CL run")
+    .option("--l1-anchor <weight,blocks>", "hold so many lower blocks near the first stage's: 1e-5,12", anchor)
     .addHelpText(
       "after",
-      "\nExamples:\n  layergraft pretrain photos\n  layergraft pretrain photos --model vit-small/16 --epochs 100 --out runs/photos\n" +
+      `\nMethods:\n${list}\n` +
+        "\nExamples:\n  layergraft pretrain photos\n  layergraft pretrain photos --model vit-small/16 --epochs 100 --out runs/photos\n" +
+        "  layergraft pretrain photos --recipe mim-to-cl --parent runs/photos/checkpoints/1-mim-00000400.final.safetensors\n" +
         "  layergraft pretrain --resume --out runs/photos\n  layergraft pretrain more-photos --init runs/photos/checkpoints/2-cl-00000400.final.safetensors",
     )
     .action(async (images: string | undefined, options: Options) => {
@@ -74,7 +96,7 @@ async function resumeRun(images: string | undefined, { out, ...options }: Option
     "seed",
     "threads",
   ] as const;
-  const given = [...fixed, "init" as const, "set" as const].filter((name) => options[name] !== undefined);
+  const given = [...fixed, ...methodOptions, "init" as const, "set" as const].filter((name) => isGiven(options, name));
   if (images !== undefined || given.length > 0)
     throw new Error(
       `--resume goes on with the run as it was started; leave out ${images ?? `--${dashed(given[0]!)}`}. ` +

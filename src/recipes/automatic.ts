@@ -24,6 +24,8 @@ export interface AutomaticOptions {
   readonly seed?: number;
   /** Time to aim for when epochs are not given (default 8 hours). */
   readonly hours?: number;
+  /** A checkpoint with an encoder that takes the place of the first of two stages. */
+  readonly parent?: string;
   /** Settings of the stages and of the graft that go before the chosen ones. */
   readonly mim?: Partial<MimOptions>;
   readonly cl?: Partial<ClOptions>;
@@ -53,6 +55,7 @@ export function automatic(options: AutomaticOptions): RecipeInput {
     model,
     seed,
     ...(small ? { resize: model.imageSize } : {}),
+    ...(options.parent === undefined ? {} : { parent: options.parent }),
     mim: {
       epochs: options.epochs?.mim ?? epochs,
       batch,

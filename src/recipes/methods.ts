@@ -96,10 +96,10 @@ export function method(name: Method, options: MethodOptions): RecipeInput {
     mim: () => [mim],
     cl: () => [cl],
     mtl: () => [mtlStage(options)],
-    "mim-to-cl": () => [mim, graft(cl, mim, "base_encoder.", hard(options), options)],
-    "cl-to-mim": () => [cl, graft(mim, cl, "", hard(options), options)],
-    "layer-grafted": () => [mim, graft(cl, mim, "base_encoder.", soft(options), options)],
-    "auto-grafted": () => [mim, { ...graft(cl, mim, "base_encoder.", frozen(options), options), plan: {} }],
+    "mim-to-cl": () => [mim, graft(cl, mim, hard(options), options)],
+    "cl-to-mim": () => [cl, graft(mim, cl, hard(options), options)],
+    "layer-grafted": () => [mim, graft(cl, mim, soft(options), options)],
+    "auto-grafted": () => [mim, { ...graft(cl, mim, frozen(options), options), plan: {} }],
   };
   const list = plans[name]();
   if (parent !== undefined && list.length === 1)
@@ -159,23 +159,22 @@ function mtlStage(options: MethodOptions): StageInput {
 function graft(
   stage: StageInput,
   below: StageInput,
-  to: string,
   rates: readonly RateRule[],
   { model: { depth }, graft: { fixTo, freshEnd = false, endFrom, l1Anchor } = {}, parent }: MethodOptions,
 ): StageInput {
-  const from = below.objective.kind === "mae" ? "" : "base_encoder.";
-  const start = { ...(parent === undefined ? { stage: below.name } : { path: parent }), from, to };
+  const start = parent === undefined ? { stage: below.name } : { path: parent };
   const cut = freshEnd || endFrom !== undefined;
   if (freshEnd && endFrom !== undefined) throw new Error("the upper blocks start either afresh or from a checkpoint");
   if (cut && fixTo === undefined) throw new Error("say with fixTo where the upper blocks begin");
-  if (l1Anchor !== undefined && to === "") throw new Error("the L1 anchor is for a contrastive second stage");
+  if (l1Anchor !== undefined && stage.objective.kind === "mae")
+    throw new Error("the L1 anchor is for a contrastive second stage");
   return {
     ...stage,
     objective: l1Anchor === undefined ? stage.objective : { ...(stage.objective as ClSpec), l1Anchor },
     rates: [...rates],
     init: [
       { ...start, ...(cut ? { match: `^${lower(fixTo!)}` } : {}) },
-      ...(endFrom === undefined ? [] : [{ path: endFrom, from: "base_encoder.", to, match: upper(fixTo!, depth) }]),
+      ...(endFrom === undefined ? [] : [{ path: endFrom, match: upper(fixTo!, depth) }]),
     ],
   };
 }

@@ -90,7 +90,7 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
   const steps = stepsOf(stage, stepsPerEpoch);
   const logEvery = Math.max(1, Math.floor(steps / 500));
   let done = 0;
-  if (from === undefined) initialise(dir, stage, step);
+  if (from === undefined) initialise(dir, recipe, stage, step);
   else {
     const { tensors, metadata } = readCheckpoint(from);
     step.state.load(tensors);
@@ -193,25 +193,25 @@ function checkStarts(stages: readonly Stage[]) {
 }
 
 /** Copies the stage's starting values from where its recipe says. Throws when a source has nothing that fits. */
-function initialise(dir: string, stage: Stage, step: Step) {
-  for (const { stage: earlier, path, from, to, match } of stage.init) {
+function initialise(dir: string, recipe: Recipe, stage: Stage, step: Step) {
+  for (const { stage: earlier, path, match, ...prefixes } of stage.init) {
     const file = path ?? listCheckpoints(dir).find((each) => each.stage === earlier && each.final)?.path;
     if (file === undefined)
       throw new Error(`stage ${stage.name} starts from ${earlier}, but ${dir} has no final checkpoint of it`);
     const pattern = new RegExp(match);
-    // weights only: the optimizer's moments belong to the run that goes on, not to one that starts
-    const wanted = (name: string) =>
-      name.startsWith(from) && !name.startsWith("optimizer.") && pattern.test(name.slice(from.length));
-    let used: string[];
+    const to = prefixes.to ?? objectiveOf(recipe, stage).encoder;
     try {
+      const from = prefixes.from ?? readWeights(file, () => false).metadata["encoder"] ?? "";
+      // weights only: the optimizer's moments belong to the run that goes on, not to one that starts
+      const wanted = (name: string) =>
+        name.startsWith(from) && !name.startsWith("optimizer.") && pattern.test(name.slice(from.length));
       const values = new Map<string, Tensor>();
       for (const [name, value] of readWeights(file, wanted).tensors) values.set(to + name.slice(from.length), value);
-      used = step.state.load(values);
+      if (step.state.load(values).length === 0)
+        throw new Error(`it has no tensor that fits (names ${from}… for ${to}…)`);
     } catch (error) {
       throw new Error(`stage ${stage.name} cannot start from ${file}: ${messageOf(error)}`, { cause: error });
     }
-    if (used.length === 0)
-      throw new Error(`${file} has no tensor that stage ${stage.name} can start from (names ${from}… for ${to}…)`);
   }
   step.copyFollowers();
 }

@@ -70,8 +70,8 @@ type ObjectiveSpec = z.infer<typeof objectiveSchema>;
 const initSchema = z.strictObject({
   stage: z.string().optional().describe("an earlier stage of this run"),
   path: z.string().optional().describe("a checkpoint file"),
-  from: z.string().default("").describe("prefix of the names in the source"),
-  to: z.string().default("").describe("prefix of the names in this stage"),
+  from: z.string().optional().describe("prefix of the names in the source; default: its encoder's"),
+  to: z.string().optional().describe("prefix of the names in this stage; default: its encoder's"),
   match: pattern.default("").describe("regular expression on the name without prefix; default: all"),
 });
 

@@ -28,6 +28,8 @@ describe("wrong usage ends with 2 and says what was meant", () => {
     [["pretrain", "x", "--epoch", "3"], "unknown option '--epoch'", "Did you mean --epochs?"],
     [["pretrain", "x", "--epochs", "none"], "'none' is invalid", "expected a number above 0"],
     [["pretrain", "x", "--set", "epochs"], "'epochs' is invalid", "expected key=value"],
+    [["pretrain", "x", "--rates", "0.1,,1"], "'0.1,,1' is invalid", "expected a number from 0 to 1"],
+    [["pretrain", "x", "--l1-anchor", "1e-5"], "'1e-5' is invalid", "expected weight,blocks"],
     [["evaluate", "x", "--protocol", "kn"], "unknown protocol kn", "available: knn, linear, few-shot, retrieval"],
     [["evaluate"], "missing required argument 'run'", "(layergraft evaluate --help shows options and examples)"],
   ])("%j", async (args, what, hint) => {
@@ -66,6 +68,10 @@ describe("what cannot be done ends with 1 and one sentence", () => {
     expect(await dry("--set", "stages.7.epochs=3")).toContain("there is no 7 to set something in");
     expect(await dry("--recipe", "mine.json")).toContain("there is no recipe mine.json");
     expect(await dry("--init", "none.safetensors")).toContain("--init: there is no file none.safetensors");
+    expect(await dry("--parent", "none.safetensors")).toContain("--parent: there is no file none.safetensors");
+    expect(await dry("--recipe", "mtl", "--fix-to", "2")).toContain("--fix-to says how a second stage builds on");
+    expect(await dry("--fresh-end")).toContain("say with fixTo where the upper blocks begin");
+    expect(await dry("--patch-drop", "0.5", "--contrastive-mae", "0.5")).toContain("give one of them");
   });
 
   it("for run folders", async () => {

@@ -49,7 +49,7 @@ describe("layer-grafted", () => {
   const [mim, cl] = stages;
 
   it("starts CL from MIM's encoder", () => {
-    expect(cl!.init).toMatchObject([{ stage: "mim", from: "", to: "base_encoder.", match: "" }]);
+    expect(cl!.init).toEqual([{ stage: "mim", match: "" }]);
   });
 
   it.each([
@@ -138,8 +138,8 @@ describe("the start of the second stage", () => {
     "blocks.1.norm1.bias",
     "blocks.10.norm1.bias",
   ].concat("blocks.2.norm1.bias", "norm.bias", "head.0.weight", "decoder_blocks.1.norm1.bias");
-  it("is all of the first stage's encoder, turned round in the reverse order", () => {
-    expect(make("cl-to-mim").stages[1]!.init).toMatchObject([{ stage: "cl", from: "base_encoder.", to: "" }]);
+  it("is all of the first stage's encoder", () => {
+    expect(make("cl-to-mim").stages[1]!.init).toEqual([{ stage: "cl", match: "" }]);
   });
   it("is the lower part only when the upper blocks start afresh", () => {
     const [start, ...more] = grafted({ fixTo: 2, freshEnd: true }).init;
@@ -149,7 +149,7 @@ describe("the start of the second stage", () => {
   it("is the upper part of another run as well", () => {
     const { init } = grafted({ fixTo: 2, endFrom: "cl.safetensors" });
     expect(matches(init[0]!, names)).toEqual(names.slice(0, 4));
-    expect(init[1]).toMatchObject({ path: "cl.safetensors", from: "base_encoder.", to: "base_encoder." });
+    expect(init[1]).toMatchObject({ path: "cl.safetensors" });
     expect(matches(init[1]!, names)).toEqual(["blocks.10.norm1.bias", "blocks.2.norm1.bias", "norm.bias"]);
   });
   it("may be held by an L1 anchor", () => {

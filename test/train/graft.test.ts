@@ -99,7 +99,7 @@ describe("starting from given weights", () => {
 
   it.each([
     ["no file", undefined, `stage mim cannot start from ${file}: there is no such file`],
-    ["no tensor that fits", ["nothing", [2]], `${file} has no tensor that stage mim can start from`],
+    ["no tensor that fits", ["nothing", [2]], `stage mim cannot start from ${file}: it has no tensor that fits`],
     [
       "a tensor of another shape",
       ["cls_token", [1, 1, 32]],
