@@ -24,6 +24,20 @@ export function infoNCE(queries: Value, keys: Value, temperature: number): Value
   return op.reduceMean(op.sub(logSumExp(logits), positives));
 }
 
+/**
+ * NT-Xent of two views' projections [N, D], both of unit length: each of the 2N is an anchor, its positive is the other
+ * view of the same image, all 2N - 2 others are negatives (SimCLR, equation 1). Mean over the 2N anchors.
+ */
+export function ntXent(view1: Value, view2: Value, temperature: number): Value {
+  const count = view1.shape[0]!;
+  const all = op.concat([view1, view2], 0); // [2N, D]
+  const logits = op.matmul(all, all, { transB: true, alpha: 1 / temperature });
+  const self = op.oneHot(op.range(2 * count), 2 * count, all.dtype);
+  const others = logSumExp(op.sub(logits, op.mul(self, 1e9))); // an anchor is not compared with itself: exp(-1e9) = 0
+  const positives = op.div(op.reduceSum(op.mul(view1, view2), { axis: -1 }), temperature);
+  return op.sub(op.reduceMean(others), op.reduceMean(positives));
+}
+
 /** Mean over rows of the cross entropy between logits [N, C] and class indices [N] (int64). */
 export function crossEntropy(logits: Value, labels: Value): Value {
   const picked = op.mul(op.logSoftmax(logits), op.oneHot(labels, logits.shape.at(-1)!, logits.dtype));

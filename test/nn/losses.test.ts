@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { tensor } from "../../src/tensor/tensor.ts";
 import * as op from "../../src/graph/ops/index.ts";
-import { crossEntropy, infoNCE, l2Normalize, logSumExp } from "../../src/nn/losses.ts";
+import { crossEntropy, infoNCE, l2Normalize, logSumExp, ntXent } from "../../src/nn/losses.ts";
 import { at, checkGrad, draw, expectAllclose, floats, integers, randomFor, tabulate, valueOf } from "../helpers.ts";
 
 describe("l2Normalize", () => {
@@ -48,6 +49,37 @@ describe("infoNCE", () => {
         return crossEntropy(logits, diagonal);
       },
     }));
+});
+
+describe("ntXent", () => {
+  const temperature = 0.5;
+  it("is the plain formula", async () => {
+    const random = randomFor("ntXent");
+    const [a, b] = [draw("float32", [5, 3], random), draw("float32", [5, 3], random)];
+    const row = (i: number, d: number) => (i < 5 ? at(a, i, d) : at(b, i - 5, d));
+    const dot = (i: number, j: number) => [0, 1, 2].reduce((sum, d) => sum + row(i, d) * row(j, d), 0);
+    const rows = tabulate([10], (i) => {
+      const others = tabulate([10], (k) => (k === i ? 0 : Math.exp(dot(i, k) / temperature)));
+      return -Math.log(Math.exp(dot(i, (i + 5) % 10) / temperature) / others.reduce((x, y) => x + y));
+    });
+    const got = await valueOf((x, y) => ntXent(x, y, temperature), a, b);
+    expect(got.shape).toEqual([]);
+    expectAllclose(got.data, [rows.reduce((x, y) => x + y) / 10]);
+  });
+  it("has the gradient of its float64 form", () =>
+    checkGrad((a, b) => ntXent(l2Normalize(a), l2Normalize(b), temperature), ["mn", "mn"], {
+      exact: (a, b) => {
+        const all = op.concat([l2Normalize(a), l2Normalize(b)], 0);
+        const exponentials = op.exp(op.div(op.matmul(all, all, { transB: true }), temperature));
+        const [n] = a.shape as [number];
+        const apart = (shift: number) => op.constant(tensor("float64", [2 * n, 2 * n], pairs(2 * n, shift)));
+        const others = op.reduceSum(op.mul(exponentials, op.sub(1, apart(0))), { axis: -1 });
+        const positives = op.reduceSum(op.mul(exponentials, apart(n)), { axis: -1 });
+        return op.neg(op.reduceMean(op.log(op.div(positives, others))));
+      },
+    }));
+  /** 1 where column and row differ by `shift` modulo `size`. */
+  const pairs = (size: number, shift: number) => tabulate([size, size], (i, j) => Number((i + shift) % size === j));
 });
 
 describe("crossEntropy", () => {

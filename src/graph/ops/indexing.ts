@@ -5,7 +5,7 @@ import { apply, type Op, type Value } from "../value.ts";
 import { cast, equal } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import { reshape } from "./movement.ts";
-import { constant, item } from "./source.ts";
+import { item, range } from "./source.ts";
 
 /**
  * Slices of x along `axis` at int64 `indices` (any shape, ≥ 0), which take the axis' place.
@@ -56,14 +56,7 @@ const takeRowsOp: Op = {
 
 /** 1 where `indices` (int64) equals the position on a new last axis of length `depth`, else 0. */
 export function oneHot(indices: Value, depth: number, dtype: DType = "float32"): Value {
-  const positions = constant(
-    tensor(
-      "int64",
-      [depth],
-      BigInt64Array.from({ length: depth }, (_, i) => BigInt(i)),
-    ),
-  );
-  return cast(equal(reshape(indices, [...indices.shape, 1]), positions), dtype);
+  return cast(equal(reshape(indices, [...indices.shape, 1]), range(depth)), dtype);
 }
 
 /** The `count` largest elements of the last axis in descending order, and their positions (int64). No gradient. */

@@ -36,6 +36,12 @@ export function full(shape: Shape, value: number, dtype: DType = "float32"): Val
   return constant(tensor(dtype, shape, data));
 }
 
+/** The constant 0, 1, …, count - 1 (int64). */
+export function range(count: number): Value {
+  const data = BigInt64Array.from({ length: count }, (_, i) => BigInt(i));
+  return constant(tensor("int64", [count], data));
+}
+
 /** `x` as it is, but no gradient flows through it. */
 export function stopGradient(x: Value): Value {
   return apply(stopGradientOp, [x], {});

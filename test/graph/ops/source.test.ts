@@ -12,6 +12,11 @@ describe("constants", () => {
     expect(z.shape).toEqual([]);
     expect(Number(z.data[0])).toBe(-1);
   });
+  it("that count", async () => {
+    const { y } = await evaluate({ y: op.range(3) });
+    expect(y).toMatchObject({ dtype: "int64", shape: [3] });
+    expect(Array.from(y.data, Number)).toEqual([0, 1, 2]);
+  });
   it("of bool", async () => {
     const { y } = await evaluate({ y: op.constant(tensor("bool", [2], Uint8Array.of(1, 0))) });
     expect([...y.data]).toEqual([1, 0]);
