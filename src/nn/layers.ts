@@ -9,6 +9,8 @@ export interface LinearOptions {
   bias?: boolean;
   weightInit?: Initializer;
   biasInit?: Initializer;
+  /** No gradient reaches the bias (default: it does). */
+  fixedBias?: boolean;
 }
 
 /** x W' + b: [..., in] → [..., out]. Weight [out, in], as in PyTorch. */
@@ -16,10 +18,12 @@ export function linear(
   p: Scope,
   x: Value,
   out: number,
-  { bias = true, weightInit = xavierUniform(), biasInit = zeros }: LinearOptions = {},
+  { bias = true, weightInit = xavierUniform(), biasInit = zeros, fixedBias = false }: LinearOptions = {},
 ): Value {
   const weight = p.parameter("weight", [out, x.shape.at(-1)!], weightInit);
-  return project(x, weight, bias ? p.parameter("bias", [out], biasInit) : undefined);
+  if (!bias) return project(x, weight);
+  const shift = p.parameter("bias", [out], biasInit);
+  return project(x, weight, fixedBias ? op.stopGradient(shift) : shift);
 }
 
 /** x weight' + bias for variables at hand. */

@@ -62,6 +62,8 @@ export interface EncodeOptions {
   lineage: Lineage;
   /** Per sample the patches that are seen, int64 [B, K]; all when left out. */
   keep?: Value;
+  /** Of the patches that are seen, those whose embedding is replaced by the `token` [1, 1, D]: `mask`, bool [B, K, 1]. */
+  hidden?: { mask: Value; token: Value };
   /** `cls`: only the class token's row, [B, 1, D], at less cost; `all` (default): [B, 1 + K, D]. */
   tokens?: "all" | "cls";
   /** No gradient reaches the bias of the final norm (default: it does). */
@@ -69,14 +71,10 @@ export interface EncodeOptions {
 }
 
 /** Patches [B, L, 3·p·p] through embedding, blocks and the final norm; row 0 of the result is the class token. */
-export function encode(
-  p: Scope,
-  config: VitConfig,
-  pixels: Value,
-  { lineage, keep, tokens = "all", fixedNormBias = false }: EncodeOptions,
-): Value {
+export function encode(p: Scope, config: VitConfig, pixels: Value, options: EncodeOptions): Value {
   const { depth, heads } = config;
-  let x = embed(p, config, pixels, lineage, keep);
+  const { lineage, tokens = "all", fixedNormBias = false } = options;
+  let x = embed(p, config, pixels, options);
   const weightInit = xavierUniform(lineage === "mocov3" ? 3 : 1);
   for (let i = 0; i < depth; i++) {
     // Of the last block only the class token is asked for, so only it has to ask.
@@ -87,7 +85,7 @@ export function encode(
 }
 
 /** Patch projection, position embedding and class token: [B, L, 3·p·p] → [B, 1 + K, D]. */
-function embed(p: Scope, config: VitConfig, pixels: Value, lineage: Lineage, keep: Value | undefined): Value {
+function embed(p: Scope, config: VitConfig, pixels: Value, { lineage, keep, hidden }: EncodeOptions): Value {
   const { patchSize, width, imageSize } = config;
   const count = patchCount(config);
   const fanIn = 3 * patchSize ** 2;
@@ -102,9 +100,10 @@ function embed(p: Scope, config: VitConfig, pixels: Value, lineage: Lineage, kee
   const seen = keep === undefined ? pixels : op.takeRows(pixels, keep);
   const patchPositions = op.slice(positions, 1, 1, 1 + count); // [1, L, D]
   const places = keep === undefined ? patchPositions : op.gather(op.reshape(patchPositions, [count, width]), keep);
-  const embedded = op.add(project(seen, op.reshape(weight, [width, fanIn]), bias), places);
+  const projected = project(seen, op.reshape(weight, [width, fanIn]), bias);
+  const shown = hidden === undefined ? projected : op.where(hidden.mask, hidden.token, projected);
   const first = op.expand(op.add(cls, op.slice(positions, 1, 0, 1)), [batch, 1, width]);
-  return op.concat([first, embedded], 1);
+  return op.concat([first, op.add(shown, places)], 1);
 }
 
 /**

@@ -1,10 +1,22 @@
-/** What contrastive methods put on top of the encoder, and how they watch over it. */
+/** What the methods that compare two views share: features, what is put on top of them, and a watch over them. */
 import * as op from "../graph/ops/index.ts";
 import type { Value } from "../graph/value.ts";
 import { torchDefault } from "../nn/init.ts";
 import { batchNorm, linear } from "../nn/layers.ts";
 import { l2Normalize } from "../nn/losses.ts";
 import type { Scope } from "../nn/scope.ts";
+import { encode, patches, type VitConfig } from "../nn/vit.ts";
+import type { Values } from "./objective.ts";
+
+/**
+ * Class tokens of both views, each [B, 3, H, W], in one pass: [2B, 1, D]. The head on top of them must start with a
+ * linear layer and batch normalisation. That removes whatever constant the features share: the gradient of the final
+ * norm's bias is exactly zero. Computed, it would be rounding noise that Adam turns into full-size steps.
+ */
+export function classTokens(p: Scope, model: VitConfig, { view1, view2 }: Values): Value {
+  const pixels = op.concat([patches(view1!, model.patchSize), patches(view2!, model.patchSize)], 0);
+  return encode(p, model, pixels, { lineage: "mocov3", tokens: "cls", fixedNormBias: true });
+}
 
 /** Class tokens of both views [2B, 1, D] → [2, B, D]: batch normalisation then sees each view by itself. */
 export function byView(x: Value): Value {

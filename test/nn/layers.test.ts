@@ -44,6 +44,19 @@ describe("linear", () => {
   });
 });
 
+it("linear with a fixed bias adds it and has no gradient there", async () => {
+  const p = new Scope();
+  const [y, reference] = [linear(p, input, 3, { fixedBias: true }), linear(p, input, 3)];
+  const values = filled(p);
+  const got = await evaluate({ y, reference }, { x, ...values });
+  expect(got.y.data).toEqual(got.reference.data);
+  const gradients = grad(
+    op.reduceSum(y),
+    ["weight", "bias"].map((name) => p.variables.get(name)!.value),
+  );
+  expect(gradients[0]).toBeDefined();
+  expect(gradients[1]).toBeUndefined();
+});
 it("norm with a fixed bias has no gradient there", () => {
   const p = new Scope();
   const loss = op.reduceSum(norm(p, input, { fixedBias: true }));

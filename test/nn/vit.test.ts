@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { sizeOf } from "../../src/tensor/shape.ts";
+import { tensor } from "../../src/tensor/tensor.ts";
 import * as op from "../../src/graph/ops/index.ts";
 import { Scope } from "../../src/nn/scope.ts";
 import { encode, layerOf, patchCount, patches, presets, type VitConfig } from "../../src/nn/vit.ts";
@@ -117,6 +118,23 @@ describe("encode", () => {
       for (const [i, x] of row.entries()) row[i] = (x - mean) / deviation;
     }
     expectAllclose((await evaluate({ y }, { pixels, ...values })).y.data, embedded, { absolute: 1e-5 });
+  });
+  it("puts a token in the place of hidden patches, which have their places still", async () => {
+    const p = new Scope();
+    const token = draw("float32", [1, 1, 16], randomFor("token"));
+    const mask = tensor("bool", [2, 4, 1], Uint8Array.of(1, 0, 0, 1, 0, 1, 1, 1));
+    const hidden = { mask: op.constant(mask), token: op.constant(token) };
+    const [flat, x] = [{ ...tiny, depth: 0 }, inputFor("pixels", pixels)];
+    const [y, all] = [encode(p, flat, x, { lineage: "mae", hidden }), encode(p, flat, x, { lineage: "mae" })];
+    const values = initialValues(p);
+    const got = await evaluate({ y, all }, { pixels, ...values });
+    const expected = tabulate([2, 5, 16], (b, n, d) => {
+      if (n === 0 || at(mask, b, n - 1, 0) === 0) return at(got.all, b, n, d);
+      const row = tabulate([16], (i) => at(token, 0, 0, i) + at(values["pos_embed"]!, 0, n, i));
+      const mean = row.reduce((sum, x) => sum + x) / 16;
+      return (row[d]! - mean) / Math.sqrt(row.reduce((sum, x) => sum + (x - mean) ** 2, 0) / 16 + 1e-6);
+    });
+    expectAllclose(got.y.data, expected, { absolute: 1e-5 });
   });
   it("of the class token only is its row of the whole", async () => {
     const [cls, all] = [await run({ tokens: "cls" }), await run({})];

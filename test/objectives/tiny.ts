@@ -4,6 +4,9 @@ import { type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import type { VitConfig } from "../../src/nn/vit.ts";
 import { mae } from "../../src/objectives/mae.ts";
 import { mocov3 } from "../../src/objectives/mocov3.ts";
+import { simclr } from "../../src/objectives/simclr.ts";
+import { simmim } from "../../src/objectives/simmim.ts";
+import { vicreg } from "../../src/objectives/vicreg.ts";
 import type { Objective } from "../../src/objectives/objective.ts";
 import { createStep, type Step, type StepOptions } from "../../src/train/step.ts";
 import { draw, randomFor } from "../helpers.ts";
@@ -13,6 +16,11 @@ export const maeOptions = { decoderWidth: 16, decoderDepth: 1, decoderHeads: 2, 
 export const tinyMae = mae(model, maeOptions);
 export const mocoOptions = { mlpDim: 32, dim: 16, temperature: 0.2, momentum: 0.99 };
 export const tinyMoco = mocov3(model, mocoOptions);
+export const tinySimclr = simclr(model, { mlpDim: 32, dim: 16, temperature: 0.2 });
+export const vicregOptions = { mlpDim: 32, dim: 24, invariance: 25, variance: 25, covariance: 1 };
+export const tinyVicreg = vicreg(model, vicregOptions);
+export const simmimOptions = { maskRatio: 0.6, maskUnit: 1 };
+export const tinySimmim = simmim(model, simmimOptions);
 
 /** Coloured rectangles on coloured grounds, a little noise: [count, 3, 16, 16]. */
 export function pictures(count: number, name = "pictures"): Tensor<"float32"> {

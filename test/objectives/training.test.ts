@@ -13,7 +13,10 @@ import {
   snapshot,
   tinyMae,
   tinyMoco,
+  tinySimclr,
+  tinySimmim,
   tinyStep,
+  tinyVicreg,
 } from "./tiny.ts";
 
 const batches = { mae: maeBatch(16), mocov3: mocoBatch(16), dropped: droppedBatch(16) };
@@ -29,6 +32,9 @@ const objectives = [
     joint(mae(model, maeOptions, "base_encoder."), tinyMoco, { mimWeight: 1, clWeight: 1 }),
     { ...batches.mae, ...batches.mocov3 },
   ],
+  ["simclr", tinySimclr, batches.mocov3],
+  ["vicreg", tinyVicreg, batches.mocov3],
+  ["simmim", tinySimmim, batches.mae],
 ] as const;
 
 describe.each(objectives)("%s", (_, objective, batch) => {
