@@ -16,7 +16,7 @@ import zlib
 import numpy as np
 import torch
 
-from models import MaskedAutoencoder, MoCo, load, randomise
+from models import MaskedAutoencoder, MoCo, SimCLR, SimMIM, VICReg, load, randomise
 
 MAE_KEYS = (
     ["image", "patch", "width", "depth", "heads"]
@@ -58,6 +58,20 @@ COMMITTED = {
         image=12, patch=4, width=8, depth=3, heads=2,
         decoderWidth=12, decoderDepth=1, decoderHeads=3, maskRatio=0.6, normPix=True,
         mlpDim=16, dim=8, temperature=0.2, momentum=0.9, freezePatchEmbed=False)),
+    "simclr": ("simclr", 5, dict(
+        image=4, patch=2, width=8, depth=1, heads=2, mlpDim=8, dim=6, temperature=0.3)),
+    "vicreg": ("vicreg", 6, dict(
+        image=4, patch=2, width=8, depth=1, heads=2, mlpDim=8, dim=7, invariance=20, variance=25, covariance=2)),
+    "simmim": ("simmim", 3, dict(
+        image=8, patch=2, width=8, depth=1, heads=2, maskRatio=0.6, maskUnit=2)),
+    "reverse-graft": ("reverse-graft", 4, dict(
+        image=6, patch=2, width=4, depth=2, heads=2,
+        decoderWidth=4, decoderDepth=1, decoderHeads=1, maskRatio=0.6, normPix=True,
+        frozenBlocks=1, learningRate=0.001, weightDecay=0.5, betas=[0.9, 0.95], eps=1e-8, steps=3)),
+    "frozen-graft": ("frozen-graft", 5, dict(
+        image=4, patch=2, width=4, depth=2, heads=2,
+        mlpDim=6, dim=4, temperature=0.2, momentum=0.9, freezePatchEmbed=False,
+        frozenBlocks=1, learningRate=0.001, weightDecay=0.5, betas=[0.9, 0.999], eps=1e-8, steps=3)),
 }
 
 LARGE_SIZE = dict(image=32, patch=8, width=48, depth=6, heads=3)
@@ -65,6 +79,8 @@ LARGE_DECODER = dict(decoderWidth=32, decoderDepth=2, decoderHeads=4, maskRatio=
 LARGE_HEADS = dict(mlpDim=96, dim=32, temperature=0.2, momentum=0.99, freezePatchEmbed=True)
 # Adam's first step is the sign of each gradient, so an element whose gradient is lost in float32's rounding is off by up
 # to twice the rate. The rates are low enough for that to stay within tolerance, the decay high enough to show.
+LARGE_FROZEN = dict(
+    frozenBlocks=3, learningRate=0.00005, weightDecay=2.0, betas=[0.9, 0.999], eps=1e-8, steps=5)
 LARGE_TRAINING = dict(
     stageLearningRates=[0.00005, 0.00005, 0.0002], weightDecay=2.0, betas=[0.9, 0.999], eps=1e-8, steps=5,
     l1Weight=0.0, l1Blocks=0)
@@ -76,6 +92,16 @@ LARGER = {
     "graft-larger": ("graft", 8, {**LARGE_SIZE, **LARGE_HEADS, **LARGE_TRAINING}),
     "graft-larger-l1": ("graft", 8, {
         **LARGE_SIZE, **LARGE_HEADS, **LARGE_TRAINING, "l1Weight": 0.01, "l1Blocks": 3, "freezePatchEmbed": False}),
+    "simclr-larger": ("simclr", 16, {**LARGE_SIZE, "mlpDim": 96, "dim": 32, "temperature": 0.2}),
+    "vicreg-larger": ("vicreg", 16, {
+        **LARGE_SIZE, "mlpDim": 96, "dim": 128, "invariance": 25, "variance": 25, "covariance": 1}),
+    "vicreg-larger-narrow": ("vicreg", 32, {
+        **LARGE_SIZE, "mlpDim": 96, "dim": 12, "invariance": 25, "variance": 25, "covariance": 1}),
+    "simmim-larger": ("simmim", 8, {**LARGE_SIZE, "maskRatio": 0.6, "maskUnit": 1}),
+    "simmim-larger-squares": ("simmim", 8, {**LARGE_SIZE, "image": 64, "maskRatio": 0.6, "maskUnit": 2}),
+    "reverse-graft-larger": ("reverse-graft", 8, {**LARGE_SIZE, **LARGE_DECODER, **LARGE_FROZEN}),
+    "frozen-graft-larger": ("frozen-graft", 16, {
+        **LARGE_SIZE, **LARGE_HEADS, **LARGE_FROZEN, "freezePatchEmbed": False}),
     "joint-larger": ("joint", 8, {**LARGE_SIZE, **LARGE_DECODER, **LARGE_HEADS, "freezePatchEmbed": False}),
 }
 
@@ -164,6 +190,33 @@ def run_mocov3(config, parameters, inputs):
     return results
 
 
+def make_from(model_class, draw):
+    """Makes a kind whose config is the model's and whose inputs `draw` draws."""
+    return lambda config, batch, generator: (
+        randomise(model_class(**config), generator),
+        draw(generator, batch, config),
+    )
+
+
+def run_from(model_class):
+    """Runs a kind whose model turns its inputs into the loss."""
+
+    def run(config, parameters, inputs):
+        model = load(model_class(**config), parameters)
+        loss = model(**inputs)
+        return {"loss": loss, **{f"grad.{name}": grad for name, grad in gradients(model, loss).items()}}
+
+    return run
+
+
+def squares(generator, batch, config):
+    count = (config["image"] // config["patch"] // config["maskUnit"]) ** 2
+    return {
+        "images": images(generator, batch, config),
+        "noise": generator.uniform(size=(batch, count)).astype(np.float32),
+    }
+
+
 def block_index(name):
     """The i of blocks.i in a base encoder's parameter name, else None."""
     parts = name.split(".")
@@ -188,8 +241,33 @@ def is_anchored(name, config):
     return is_embedding(name) or (index is not None and index + 1 <= config["l1Blocks"])
 
 
+def train(model, config, loss, rate, penalty=lambda: 0):
+    """AdamW steps on all that is trainable. `losses` are without the penalty; vectors do not decay."""
+    groups = [
+        {"params": [p], "lr": rate(name), "weight_decay": 0.0 if p.ndim == 1 else config["weightDecay"]}
+        for name, p in model.named_parameters()
+        if p.requires_grad
+    ]
+    optimiser = torch.optim.AdamW(groups, betas=tuple(config["betas"]), eps=config["eps"])
+    losses = []
+    for step in range(config["steps"]):
+        now = loss(step)
+        losses.append(now.detach())
+        gradients(model, now + penalty())
+        optimiser.step()
+    results = {"losses": torch.stack(losses)}
+    results.update((f"param.{name}", p) for name, p in model.named_parameters())
+    return results
+
+
+def freeze_lower(encoder, blocks):
+    """Leaves class token, patch embedding and the lowest blocks untrained, as the position table always is."""
+    encoder.cls_token.requires_grad_(False)
+    for part in [encoder.patch_embed, *encoder.blocks[:blocks]]:
+        part.requires_grad_(False)
+
+
 def make_graft(config, batch, generator):
-    assert config["depth"] % len(config["stageLearningRates"]) == 0
     parameters = randomise(MoCo(**pick(config, MOCO_KEYS)), generator)
     inputs = {}
     for step in range(config["steps"]):
@@ -198,30 +276,54 @@ def make_graft(config, batch, generator):
 
 
 def run_graft(config, parameters, inputs):
+    assert config["depth"] % len(config["stageLearningRates"]) == 0
     model = load(MoCo(**pick(config, MOCO_KEYS)), parameters)
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    groups = [
-        {
-            "params": [p],
-            "lr": learning_rate(name, config),
-            "weight_decay": 0.0 if p.ndim == 1 else config["weightDecay"],
-        }
-        for name, p in trainable.items()
-    ]
-    optimiser = torch.optim.AdamW(groups, betas=tuple(config["betas"]), eps=config["eps"])
     anchors = {name: p.detach().clone() for name, p in trainable.items() if is_anchored(name, config)}
-    losses = []
+
+    def anchor():
+        distance = sum((trainable[name] - anchor).abs().sum() for name, anchor in anchors.items())
+        return config["l1Weight"] * distance
+
+    return train(
+        model,
+        config,
+        loss=lambda step: model(inputs[f"view1.{step}"], inputs[f"view2.{step}"]),
+        rate=lambda name: learning_rate(name, config),
+        penalty=anchor if config["l1Weight"] > 0 else lambda: 0,
+    )
+
+
+def run_frozen_graft(config, parameters, inputs):
+    model = load(MoCo(**pick(config, MOCO_KEYS)), parameters)
+    freeze_lower(model.base_encoder, config["frozenBlocks"])
+    return train(
+        model,
+        config,
+        loss=lambda step: model(inputs[f"view1.{step}"], inputs[f"view2.{step}"]),
+        rate=lambda name: config["learningRate"],
+    )
+
+
+def make_reverse_graft(config, batch, generator):
+    # The encoder comes from contrastive training, and its position table with it.
+    parameters = randomise(MaskedAutoencoder(**pick(config, MAE_KEYS), layout="moco"), generator)
+    inputs = {}
     for step in range(config["steps"]):
-        loss = model(inputs[f"view1.{step}"], inputs[f"view2.{step}"])
-        losses.append(loss.detach())
-        if config["l1Weight"] > 0:
-            distance = sum((trainable[name] - anchor).abs().sum() for name, anchor in anchors.items())
-            loss = loss + config["l1Weight"] * distance
-        gradients(model, loss)
-        optimiser.step()
-    results = {"losses": torch.stack(losses)}
-    results.update((f"param.{name}", p) for name, p in model.named_parameters())
-    return results
+        inputs[f"images.{step}"] = images(generator, batch, config)
+        inputs[f"noise.{step}"] = noise(generator, batch, config)
+    return parameters, inputs
+
+
+def run_reverse_graft(config, parameters, inputs):
+    model = load(MaskedAutoencoder(**pick(config, MAE_KEYS), layout="moco"), parameters)
+    freeze_lower(model, config["frozenBlocks"])
+    return train(
+        model,
+        config,
+        loss=lambda step: model(inputs[f"images.{step}"], inputs[f"noise.{step}"])[0],
+        rate=lambda name: config["learningRate"],
+    )
 
 
 def make_joint(config, batch, generator):
@@ -260,7 +362,12 @@ def run_joint(config, parameters, inputs):
 KINDS = {
     "mae": (make_mae, run_mae),
     "mocov3": (make_mocov3, run_mocov3),
+    "simclr": (make_from(SimCLR, views), run_from(SimCLR)),
+    "vicreg": (make_from(VICReg, views), run_from(VICReg)),
+    "simmim": (make_from(SimMIM, squares), run_from(SimMIM)),
     "graft": (make_graft, run_graft),
+    "frozen-graft": (make_graft, run_frozen_graft),
+    "reverse-graft": (make_reverse_graft, run_reverse_graft),
     "joint": (make_joint, run_joint),
 }
 

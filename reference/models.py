@@ -95,9 +95,16 @@ class VisionTransformer(nn.Module):
         if head is not None:
             self.head = head
 
-    def tokens(self, images, keep=None):
-        """All tokens after the final norm. `keep` [batch, n]: the only patches that the encoder sees, in that order."""
-        x = self.patch_embed(images) + self.pos_embed[:, 1:]
+    def tokens(self, images, keep=None, hidden=None, token=None):
+        """All tokens after the final norm.
+
+        `keep` [batch, n]: the only patches that the encoder sees, in that order. `hidden` [batch, patches] has 1 where
+        `token` [1, 1, width] takes the place of the embedded patch.
+        """
+        x = self.patch_embed(images)
+        if hidden is not None:
+            x = (1 - hidden[:, :, None]) * x + hidden[:, :, None] * token
+        x = x + self.pos_embed[:, 1:]
         if keep is not None:
             x = torch.gather(x, 1, keep[:, :, None].expand(-1, -1, x.shape[2]))
         start = (self.cls_token + self.pos_embed[:, :1]).expand(x.shape[0], -1, -1)
@@ -112,8 +119,11 @@ class VisionTransformer(nn.Module):
 
 
 class MaskedAutoencoder(VisionTransformer):
-    def __init__(self, image, patch, width, depth, heads, decoderWidth, decoderDepth, decoderHeads, maskRatio, normPix):
-        super().__init__(image, patch, width, depth, heads, layout="mae")
+    def __init__(
+        self, image, patch, width, depth, heads,
+        decoderWidth, decoderDepth, decoderHeads, maskRatio, normPix, layout="mae"
+    ):
+        super().__init__(image, patch, width, depth, heads, layout=layout)
         self.mask_ratio = maskRatio
         self.norm_pix = normPix
         self.mask_token = nn.Parameter(torch.zeros(1, 1, decoderWidth))
@@ -153,6 +163,39 @@ class MaskedAutoencoder(VisionTransformer):
         mask = (restore >= kept).to(images.dtype)
         error = ((prediction - target) ** 2).mean(dim=2)
         return (error * mask).sum() / mask.sum(), prediction, mask
+
+
+class SimMIM(VisionTransformer):
+    def __init__(self, image, patch, width, depth, heads, maskRatio, maskUnit):
+        super().__init__(image, patch, width, depth, heads, layout="mae")
+        self.mask_ratio = maskRatio
+        self.mask_unit = maskUnit
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.decoder = nn.Linear(width, 3 * patch * patch)
+
+    def patchify(self, images):
+        """[B, 3, H, W] -> [B, L, 3 * p * p]; a patch is ordered channel, row, column."""
+        batch, grid, patch = images.shape[0], self.grid, self.patch
+        x = images.reshape(batch, 3, grid, patch, grid, patch).permute(0, 2, 4, 1, 3, 5)
+        return x.reshape(batch, grid * grid, 3 * patch * patch)
+
+    def mask(self, noise):
+        """[B, squares] -> [B, L] with 1 in the squares of the largest noise."""
+        batch, squares = noise.shape
+        across = math.isqrt(squares)
+        count = math.ceil(squares * self.mask_ratio)
+        hidden = torch.zeros_like(noise).scatter(1, noise.topk(count, dim=1).indices, 1.0)
+        hidden = hidden.reshape(batch, across, across)
+        for axis in (1, 2):
+            hidden = hidden.repeat_interleave(self.mask_unit, dim=axis)
+        return hidden.reshape(batch, -1)
+
+    def forward(self, images, noise):
+        """-> the mean absolute error over all pixels of hidden patches."""
+        mask = self.mask(noise)
+        prediction = self.decoder(self.tokens(images, hidden=mask, token=self.mask_token)[:, 1:])
+        error = (prediction - self.patchify(images)).abs().mean(dim=2)
+        return (error * mask).sum() / mask.sum()
 
 
 def perceptron(sizes):
@@ -208,6 +251,47 @@ class MoCo(nn.Module):
         return self.contrast(query1, key2) + self.contrast(query2, key1)
 
 
+class SimCLR(nn.Module):
+    def __init__(self, image, patch, width, depth, heads, mlpDim, dim, temperature):
+        super().__init__()
+        self.temperature = temperature
+        head = perceptron([width, mlpDim, mlpDim, dim])
+        self.base_encoder = VisionTransformer(image, patch, width, depth, heads, layout="moco", head=head)
+
+    def forward(self, view1, view2):
+        count = len(view1)
+        both = functional.normalize(torch.cat([self.base_encoder(view1), self.base_encoder(view2)]), dim=1)
+        logits = (both @ both.T / self.temperature).masked_fill(torch.eye(2 * count, dtype=torch.bool), -math.inf)
+        return functional.cross_entropy(logits, torch.arange(2 * count).roll(count))
+
+
+class VICReg(nn.Module):
+    def __init__(self, image, patch, width, depth, heads, mlpDim, dim, invariance, variance, covariance):
+        super().__init__()
+        self.weights = (invariance, variance, covariance)
+        expander = nn.Sequential(
+            nn.Linear(width, mlpDim),
+            nn.BatchNorm1d(mlpDim),
+            nn.ReLU(),
+            nn.Linear(mlpDim, mlpDim),
+            nn.BatchNorm1d(mlpDim),
+            nn.ReLU(),
+            nn.Linear(mlpDim, dim, bias=False),
+        )
+        self.base_encoder = VisionTransformer(image, patch, width, depth, heads, layout="moco", head=expander)
+
+    def forward(self, view1, view2):
+        embeddings = [self.base_encoder(view1), self.base_encoder(view2)]
+        invariance = functional.mse_loss(*embeddings)
+        variance, covariance = 0, 0
+        for embedding in embeddings:
+            variance = variance + functional.relu(1 - torch.sqrt(embedding.var(dim=0) + 1e-4)).mean() / 2
+            matrix = torch.cov(embedding.T)
+            off_diagonal = matrix - torch.diag(torch.diag(matrix))
+            covariance = covariance + off_diagonal.square().sum() / embedding.shape[1]
+        return sum(weight * term for weight, term in zip(self.weights, (invariance, variance, covariance)))
+
+
 def xavier(shape, generator, parts=1):
     """Uniform Xavier for [out, in...]; `parts` matrices stacked along out are each drawn for their own size."""
     out, into = shape[0] // parts, math.prod(shape[1:])
@@ -221,7 +305,7 @@ def randomise(model, generator):
     With biases at zero and norm weights at one, a wrong gradient can hide. `generator` is a numpy RandomState, so the
     values do not depend on PyTorch's version. All values are rounded to float32, the precision they are stored in.
     """
-    split_qkv = isinstance(model, MoCo)
+    split_qkv = isinstance(model, (MoCo, SimCLR, VICReg))
     slow_prefix = "momentum_encoder."
     values = {}
     for name, parameter in model.named_parameters():

@@ -10,7 +10,10 @@ import { l1Anchor } from "../../src/objectives/l1-anchor.ts";
 import { mae, type MaeOptions, reconstruct } from "../../src/objectives/mae.ts";
 import { mocov3, type MocoV3Options } from "../../src/objectives/mocov3.ts";
 import type { Objective } from "../../src/objectives/objective.ts";
-import { type RateRule, stages } from "../../src/optim/groups.ts";
+import { simclr, type SimclrOptions } from "../../src/objectives/simclr.ts";
+import { simmim, type SimmimOptions } from "../../src/objectives/simmim.ts";
+import { vicreg, type VicregOptions } from "../../src/objectives/vicreg.ts";
+import { lower, type RateRule, stages } from "../../src/optim/groups.ts";
 import { createStep, type Step } from "../../src/train/step.ts";
 
 /** Largest relative error of each group of tensors; a group passes up to `tolerance`. */
@@ -21,9 +24,20 @@ export interface Comparison {
   readonly tolerance: number;
 }
 
-type Config = VitConfig & MaeOptions & MocoV3Options & GraftConfig & { freezePatchEmbed: boolean };
-interface GraftConfig {
+/** Every kind has its own part of this. */
+type Config = VitConfig &
+  MaeOptions &
+  MocoV3Options &
+  SimclrOptions &
+  SimmimOptions &
+  VicregOptions &
+  TrainingConfig & { freezePatchEmbed: boolean };
+interface TrainingConfig {
+  /** Of equal groups of blocks. */
   readonly stageLearningRates: readonly number[];
+  /** Of all that is not frozen, where there are no groups. */
+  readonly learningRate?: number;
+  readonly frozenBlocks: number;
   readonly weightDecay: number;
   readonly betas: readonly [number, number];
   readonly eps: number;
@@ -35,8 +49,13 @@ type Got = Map<string, ArrayLike<number>>;
 
 const kinds: Record<string, (fixture: TensorFile, config: Config) => Promise<Got>> = {
   mae: maeResults,
-  mocov3: mocov3Results,
+  simmim: (fixture, config) => gradientResults(fixture, simmim(config, config)),
+  mocov3: (fixture, config) => gradientResults(fixture, mocov3(config, config), frozenPatches(config)),
+  simclr: (fixture, config) => gradientResults(fixture, simclr(config, config)),
+  vicreg: (fixture, config) => gradientResults(fixture, vicreg(config, config)),
   graft: graftResults,
+  "frozen-graft": (fixture, config) => trainingResults(fixture, config, mocov3(config, config), frozenLower(config)),
+  "reverse-graft": (fixture, config) => trainingResults(fixture, config, mae(config, config), frozenLower(config)),
   joint: jointResults,
 };
 
@@ -109,9 +128,13 @@ async function maeResults(fixture: TensorFile, config: Config): Promise<Got> {
   ]);
 }
 
-async function mocov3Results(fixture: TensorFile, config: Config): Promise<Got> {
+async function gradientResults(
+  fixture: TensorFile,
+  objective: Objective,
+  rules: readonly RateRule[] = [],
+): Promise<Got> {
   const batch = inputs(fixture);
-  const step = await fixtureStep(mocov3(config, config), batch, frozenPatches(config));
+  const step = await fixtureStep(objective, batch, rules);
   step.state.load(parameters(fixture));
   step.moveFollowers(0);
   const { loss, gradients } = await step.gradients(batch);
@@ -121,23 +144,32 @@ async function mocov3Results(fixture: TensorFile, config: Config): Promise<Got> 
   return result;
 }
 
-async function graftResults(fixture: TensorFile, config: Config): Promise<Got> {
+function graftResults(fixture: TensorFile, config: Config): Promise<Got> {
   const contrast = mocov3(config, config);
   const { l1Weight, l1Blocks, stageLearningRates, depth } = config;
   const objective = l1Weight > 0 ? l1Anchor(contrast, depth, { weight: l1Weight, blocks: l1Blocks }) : contrast;
-  const rules = [...frozenPatches(config), ...stages(depth, stageLearningRates)];
-  const first = fixture.tensors.has("input.view1.0") ? 0 : 1; // the contract leaves open where steps begin
-  const batches = Array.from({ length: config.steps }, (_, i) => ({
-    view1: fixture.tensors.get(`input.view1.${first + i}`)!,
-    view2: fixture.tensors.get(`input.view2.${first + i}`)!,
-  }));
+  return trainingResults(fixture, config, objective, [...frozenPatches(config), ...stages(depth, stageLearningRates)]);
+}
+
+/** Losses of the steps and the parameters after them. */
+async function trainingResults(
+  fixture: TensorFile,
+  config: Config,
+  objective: Objective,
+  rules: readonly RateRule[],
+): Promise<Got> {
+  const fields = Object.keys(objective.fields);
+  const first = fixture.tensors.has(`input.${fields[0]!}.0`) ? 0 : 1; // the contract leaves open where steps begin
+  const batches = Array.from({ length: config.steps }, (_, i) =>
+    Object.fromEntries(fields.map((field) => [field, fixture.tensors.get(`input.${field}.${first + i}`)!])),
+  );
   const step = await fixtureStep(objective, batches[0]!, rules, config);
   const values = parameters(fixture);
   step.state.load(values);
   step.state.load(new Map([...values].map(([name, value]) => [name.replace("base_encoder.", "l1_anchor."), value])));
   const losses: number[] = [];
   for (const [i, batch] of batches.entries()) {
-    const { loss, metrics } = await step.run(batch, { number: i + 1, rate: 1, progress: 0 });
+    const { loss, metrics } = await step.run(batch, { number: i + 1, rate: config.learningRate ?? 1, progress: 0 });
     losses.push(metrics["task"] ?? loss);
   }
   const result: Got = new Map<string, ArrayLike<number>>([["losses", losses], ...weights(step)]);
@@ -193,7 +225,7 @@ function fixtureStep(
   objective: Objective,
   batch: Readonly<Record<string, Tensor>>,
   rules: readonly RateRule[],
-  { betas = [0.9, 0.999], eps: epsilon = 1e-8, weightDecay = 0 }: Partial<GraftConfig> = {},
+  { betas = [0.9, 0.999], eps: epsilon = 1e-8, weightDecay = 0 }: Partial<TrainingConfig> = {},
 ): Promise<Step> {
   const size = Object.values(batch)[0]!.shape[0]!;
   return createStep(objective, {
@@ -208,6 +240,10 @@ function fixtureStep(
 
 function frozenPatches({ freezePatchEmbed }: Config): RateRule[] {
   return freezePatchEmbed ? [{ match: "patch_embed\\.", frozen: true }] : [];
+}
+
+function frozenLower({ frozenBlocks }: Config): RateRule[] {
+  return [{ match: lower(frozenBlocks), frozen: true }];
 }
 
 function parameters(fixture: TensorFile): Map<string, Tensor> {
