@@ -26,6 +26,8 @@ export interface RecipeOptions {
   readonly init?: string;
   readonly set?: readonly Setting[];
   readonly parent?: string;
+  readonly mim?: "mae" | "simmim";
+  readonly cl?: "mocov3" | "simclr" | "vicreg";
   readonly maskRatio?: number;
   readonly normPix?: boolean;
   readonly temperature?: number;
@@ -42,7 +44,17 @@ export interface RecipeOptions {
 
 /** Options that a recipe file says for itself. */
 export const methodOptions = [
-  ...(["parent", "maskRatio", "normPix", "temperature", "momentum", "patchDrop", "contrastiveMae"] as const),
+  ...([
+    "parent",
+    "mim",
+    "cl",
+    "maskRatio",
+    "normPix",
+    "temperature",
+    "momentum",
+    "patchDrop",
+    "contrastiveMae",
+  ] as const),
   ...(["rates", "layerDecay", "fixTo", "freshEnd", "endFrom", "l1Anchor"] as const),
 ] as const;
 
@@ -93,8 +105,8 @@ async function forImages(path: string, source: Source, name: Method, options: Re
   return automatic({
     data: { kind: "folder", path },
     method: name,
-    mim: defined({ maskRatio, ...(normPix === false ? { normPix } : {}) }),
-    cl: defined({ temperature, momentum, patchDrop: patchDropOf(options) }),
+    mim: defined({ objective: options.mim, maskRatio, ...(normPix === false ? { normPix } : {}) }),
+    cl: defined({ objective: options.cl, temperature, momentum, patchDrop: patchDropOf(options) }),
     graft: defined({ rates, layerDecay, fixTo, freshEnd, endFrom, l1Anchor }),
     images: source.length,
     shortSide: await typicalShortSide(source),

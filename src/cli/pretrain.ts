@@ -1,5 +1,5 @@
 import { basename, join, resolve } from "node:path";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { openSource } from "../data/source.ts";
 import { tasksOf } from "../evaluators/tasks.ts";
 import { presets } from "../nn/vit.ts";
@@ -47,7 +47,9 @@ export function pretrainCommand(): Command {
     .option("--dry-run", "print the settings and stop", false)
     .option("--json", "print events as JSON, one a line", false)
     .optionsGroup("Losses:")
-    .option("--mask-ratio <share>", "of patches that MIM hides (default: 0.75)", share)
+    .addOption(new Option("--mim <loss>", "of masked image modelling (default: mae)").choices(["mae", "simmim"]))
+    .addOption(new Option("--cl <loss>", "of contrast (default: mocov3)").choices(["mocov3", "simclr", "vicreg"]))
+    .option("--mask-ratio <share>", "of patches that MIM hides (default: 0.75; simmim 0.6)", share)
     .option("--no-norm-pix", "MIM predicts pixels as they are, not normalised per patch")
     .option("--temperature <t>", "of the contrast (default: 0.2)", positive)
     .option("--momentum <m>", "of the key encoder at the start (default: 0.99)", share)

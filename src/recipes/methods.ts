@@ -49,7 +49,9 @@ export interface StageOptions {
 export interface MimOptions extends StageOptions {
   /** Changes to MAE's view. */
   readonly view?: AugmentOptions;
-  /** Share of patches that are hidden (paper: 0.75). */
+  /** Which loss (default: mae). */
+  readonly objective?: "mae" | "simmim";
+  /** Share of patches that are hidden (default 0.75; SimMIM 0.6). */
   readonly maskRatio?: number;
   /** MAE predicts pixels normalised per patch (default) or as they are. */
   readonly normPix?: boolean;
@@ -58,6 +60,8 @@ export interface MimOptions extends StageOptions {
 export interface ClOptions extends StageOptions {
   /** Changes to MoCo v3's views. */
   readonly views?: { readonly view1?: AugmentOptions; readonly view2?: AugmentOptions };
+  /** Which loss (default: mocov3). */
+  readonly objective?: "mocov3" | "simclr" | "vicreg";
   readonly temperature?: number;
   readonly momentum?: number;
   /** Hidden width of the heads and width of the space of contrast (paper: 4096 and 256). */
@@ -118,12 +122,15 @@ export function method(name: Method, options: MethodOptions): RecipeInput {
 type StageInput = RecipeInput["stages"][number];
 
 function mimStage({ model, mim }: MethodOptions): StageInput {
-  const { maskRatio, normPix } = mim;
+  const { objective = "mae", maskRatio, normPix } = mim;
+  if (objective === "simmim" && normPix !== undefined)
+    throw new Error("simmim predicts pixels as they are: leave out normPix");
   const ratio = maskRatio === undefined ? {} : { maskRatio };
   const pixels = normPix === undefined ? {} : { normPix };
   return {
     name: "mim",
-    objective: { kind: "mae", ...decoderFor(model), ...ratio, ...pixels },
+    objective:
+      objective === "mae" ? { kind: "mae", ...decoderFor(model), ...ratio, ...pixels } : { kind: "simmim", ...ratio },
     views: mimViews(model, mim),
     ...timing(mim),
     optimizer: { kind: "adamw", betas: [0.9, 0.95], weightDecay: 0.05 },
@@ -166,7 +173,7 @@ function graft(
   const cut = freshEnd || endFrom !== undefined;
   if (freshEnd && endFrom !== undefined) throw new Error("the upper blocks start either afresh or from a checkpoint");
   if (cut && fixTo === undefined) throw new Error("say with fixTo where the upper blocks begin");
-  if (l1Anchor !== undefined && stage.objective.kind === "mae")
+  if (l1Anchor !== undefined && stage.name === "mim")
     throw new Error("the L1 anchor is for a contrastive second stage");
   return {
     ...stage,
@@ -199,15 +206,22 @@ function frozen({ graft: { fixTo } = {} }: MethodOptions): RateRule[] {
 const frozenPatches: RateRule[] = [{ match: "patch_embed\\.", frozen: true }];
 
 type Spec = StageInput["objective"];
-type MimSpec = Extract<Spec, { kind: "mae" }>;
-type ClSpec = Extract<Spec, { kind: "mocov3" }>;
+type MimSpec = Extract<Spec, { kind: "mae" | "simmim" }>;
+type ClSpec = Extract<Spec, { kind: "mocov3" | "simclr" | "vicreg" }>;
 
-function clObjective({ mlpDim, dim, temperature, momentum, patchDrop }: ClOptions): ClSpec {
+function clObjective({ objective = "mocov3", mlpDim, dim, temperature, momentum, patchDrop }: ClOptions): ClSpec {
+  const heads = { ...(mlpDim === undefined ? {} : { mlpDim }), ...(dim === undefined ? {} : { dim }) };
+  if (objective !== "mocov3" && (momentum !== undefined || patchDrop !== undefined))
+    throw new Error(`${objective} has no key encoder and sees whole images: leave out momentum and patchDrop`);
+  if (objective === "vicreg") {
+    if (temperature !== undefined) throw new Error("vicreg has no temperature");
+    return { kind: "vicreg", ...heads, ...(mlpDim === undefined || dim !== undefined ? {} : { dim: mlpDim }) };
+  }
+  const contrast = { ...heads, ...(temperature === undefined ? {} : { temperature }) };
+  if (objective === "simclr") return { kind: "simclr", ...contrast };
   return {
     kind: "mocov3",
-    ...(mlpDim === undefined ? {} : { mlpDim }),
-    ...(dim === undefined ? {} : { dim }),
-    ...(temperature === undefined ? {} : { temperature }),
+    ...contrast,
     ...(momentum === undefined ? {} : { momentum }),
     ...(patchDrop === undefined ? {} : { patchDrop }),
   };

@@ -7,6 +7,9 @@ import { joint } from "../objectives/joint.ts";
 import { l1Anchor } from "../objectives/l1-anchor.ts";
 import { mae } from "../objectives/mae.ts";
 import { mocov3 } from "../objectives/mocov3.ts";
+import { simclr } from "../objectives/simclr.ts";
+import { simmim } from "../objectives/simmim.ts";
+import { vicreg } from "../objectives/vicreg.ts";
 import type { Objective } from "../objectives/objective.ts";
 import { patchCount, type VitConfig } from "../nn/vit.ts";
 
@@ -36,6 +39,11 @@ const mimObjectives = [
     maskRatio: share.default(0.75).describe("share of patches the encoder does not see"),
     normPix: z.boolean().default(true).describe("predict pixels normalised per patch"),
   }),
+  z.strictObject({
+    kind: z.literal("simmim"),
+    maskRatio: share.default(0.6).describe("share of patches that the mask token replaces"),
+    maskUnit: positive.default(1).describe("side of a masked square, in patches"),
+  }),
 ] as const;
 
 const clObjectives = [
@@ -49,6 +57,22 @@ const clObjectives = [
       .strictObject({ ratio: share, keys: z.enum(["same", "all"]).default("same") })
       .optional()
       .describe("leave out a share of the patches; the keys see the same ones or all"),
+    l1Anchor: anchorSchema,
+  }),
+  z.strictObject({
+    kind: z.literal("simclr"),
+    mlpDim: positive.default(4096),
+    dim: positive.default(256),
+    temperature: z.number().positive().default(0.2),
+    l1Anchor: anchorSchema,
+  }),
+  z.strictObject({
+    kind: z.literal("vicreg"),
+    mlpDim: positive.default(8192),
+    dim: positive.default(8192),
+    invariance: z.number().min(0).default(25).describe("weight of the distance between two views"),
+    variance: z.number().min(0).default(25).describe("weight of the hinge that keeps every number's deviation above 1"),
+    covariance: z.number().min(0).default(1).describe("weight of the covariances between numbers"),
     l1Anchor: anchorSchema,
   }),
 ] as const;
@@ -192,12 +216,18 @@ export function objectiveOf({ model }: Recipe, { objective }: Stage): Objective 
 /** `encoder` is the prefix of the encoder's parameters where masked image modelling shares it with contrast. */
 function createObjective(model: VitConfig, spec: ObjectiveSpec, encoder = ""): Objective {
   if (spec.kind === "mae") return mae(model, spec, encoder);
+  if (spec.kind === "simmim") return simmim(model, spec, encoder);
   if (spec.kind === "joint") {
     const cl = createObjective(model, spec.cl);
     return joint(createObjective(model, spec.mim, cl.encoder), cl, spec);
   }
-  const contrast = mocov3(model, spec);
+  const contrast = contrastive(model, spec);
   return spec.l1Anchor === undefined ? contrast : l1Anchor(contrast, model.depth, spec.l1Anchor);
+}
+
+function contrastive(model: VitConfig, spec: z.infer<typeof clSchema>): Objective {
+  if (spec.kind === "simclr") return simclr(model, spec);
+  return spec.kind === "vicreg" ? vicreg(model, spec) : mocov3(model, spec);
 }
 
 /** The view under which an encoder of this recipe is used. */
@@ -206,8 +236,17 @@ export function evaluationViewOf({ evaluationView }: Recipe): CenterView {
 }
 
 /** What a stage asks for that its objective cannot do. */
-function misfit(recipe: Recipe, stage: Stage): { key: "views" | "microBatch"; message: string } | undefined {
-  const { name, fields, coupled } = objectiveOf(recipe, stage);
+function misfit(
+  recipe: Recipe,
+  stage: Stage,
+): { key: "objective" | "views" | "microBatch"; message: string } | undefined {
+  let objective: Objective;
+  try {
+    objective = objectiveOf(recipe, stage);
+  } catch (error) {
+    return { key: "objective", message: (error as Error).message };
+  }
+  const { name, fields, coupled } = objective;
   const list = (shapes: Readonly<Record<string, Shape>>) =>
     Object.entries(shapes)
       .map(([field, shape]) => `${field} ${show(shape)}`)

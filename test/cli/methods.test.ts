@@ -16,9 +16,9 @@ const stagesOf = (run: string) => listCheckpoints(run).flatMap(({ final, stage }
 it.each([
   ["mim", ["mim"], ["--mask-ratio", "0.5", "--no-norm-pix"]],
   ["cl", ["cl"], ["--temperature", "0.1", "--momentum", "0.9", "--patch-drop", "0.5"]],
-  ["mtl", ["mtl"], []],
+  ["mtl", ["mtl"], ["--cl", "vicreg"]],
   ["mim-to-cl", ["mim", "cl"], ["--fix-to", "1", "--fresh-end"]],
-  ["cl-to-mim", ["cl", "mim"], []],
+  ["cl-to-mim", ["cl", "mim"], ["--cl", "simclr", "--mim", "simmim"]],
   ["layer-grafted", ["mim", "cl"], ["--layer-decay", "0.5", "--l1-anchor", "1e-5,1", "--contrastive-mae", "0.5"]],
 ] as const satisfies [Method, string[], string[]][])("%s trains on a folder: %j", async (name, stages, options) => {
   const out = join(dir, name);

@@ -174,6 +174,24 @@ describe("joint training", () => {
 });
 
 describe("settings of a loss", () => {
+  it("name another one", () => {
+    const cl = (objective: "simclr" | "vicreg", more = {}) =>
+      make("cl", { cl: { ...base.cl, objective, mlpDim: 64, ...more } }).stages[0]!.objective;
+    expect(cl("simclr", { dim: 8, temperature: 0.5 })).toMatchObject({ kind: "simclr", mlpDim: 64, temperature: 0.5 });
+    expect(cl("vicreg")).toMatchObject({ kind: "vicreg", mlpDim: 64, dim: 64, variance: 25 });
+    expect(() => cl("simclr", { momentum: 0.9 })).toThrow("simclr has no key encoder");
+    expect(() => cl("vicreg", { temperature: 0.9 })).toThrow("vicreg has no temperature");
+    const mim = (more = {}) => make("mim", { mim: { ...base.mim, objective: "simmim", ...more } }).stages[0]!.objective;
+    expect(mim()).toEqual({ kind: "simmim", maskRatio: 0.6, maskUnit: 1 });
+    expect(() => mim({ normPix: true })).toThrow("simmim predicts pixels as they are");
+  });
+  it("that do not fit the model are refused", () => {
+    const recipe = method("mim", { ...base, mim: { ...base.mim, objective: "simmim" } });
+    const stage = { ...recipe.stages[0]!, objective: { kind: "simmim" as const, maskUnit: 3 } };
+    expect(() => defineRecipe({ ...recipe, stages: [stage] })).toThrow(
+      /^this recipe cannot be run: stages\.0\.objective: /,
+    );
+  });
   it("reach it wherever it is used", () => {
     const options = {
       mim: { ...base.mim, maskRatio: 0.5, normPix: false },
