@@ -1,22 +1,13 @@
 /** The loop that turns the handle: batch, step, log, checkpoint; stage after stage. Runs in a process of its own. */
-import { existsSync } from "node:fs";
-import type { Tensor } from "../tensor/tensor.ts";
-import {
-  latestCheckpoint,
-  listCheckpoints,
-  pruneCheckpoints,
-  readCheckpoint,
-  readWeights,
-  saveCheckpoint,
-} from "../run/checkpoint.ts";
-import { messageOf } from "../run/errors.ts";
+import { latestCheckpoint, pruneCheckpoints, readCheckpoint, saveCheckpoint } from "../run/checkpoint.ts";
 import { MetricsLog, type MetricRow, rewindMetrics } from "../run/metrics.ts";
 import { addNotes, readNotes } from "../run/notes.ts";
 import { rewindTensorBoard, TensorBoardLog } from "../run/tensorboard.ts";
 import { estimate, type StageEstimate } from "./estimate.ts";
 import { evaluationViewOf, objectiveOf, type Recipe, type Stage } from "./recipe.ts";
 import { createStageStep, openStageLoader, rateAt, stepsOf } from "./stage.ts";
-import { NonFiniteError, type Step } from "./step.ts";
+import { checkStarts, initialise } from "./start.ts";
+import { NonFiniteError } from "./step.ts";
 
 /** What the loop tells the outside, as plain data that can cross a process border. */
 export type TrainEvent =
@@ -182,38 +173,6 @@ function secondsSince(from: number): (step: number) => number {
     [last, since] = [step, now];
     return seconds;
   };
-}
-
-/** Throws when a stage is to start from a file that is not there: better now than when its turn comes. */
-function checkStarts(stages: readonly Stage[]) {
-  for (const { name, init } of stages)
-    for (const { path } of init)
-      if (path !== undefined && !existsSync(path))
-        throw new Error(`stage ${name} cannot start from ${path}: there is no such file`);
-}
-
-/** Copies the stage's starting values from where its recipe says. Throws when a source has nothing that fits. */
-function initialise(dir: string, recipe: Recipe, stage: Stage, step: Step) {
-  for (const { stage: earlier, path, match, ...prefixes } of stage.init) {
-    const file = path ?? listCheckpoints(dir).find((each) => each.stage === earlier && each.final)?.path;
-    if (file === undefined)
-      throw new Error(`stage ${stage.name} starts from ${earlier}, but ${dir} has no final checkpoint of it`);
-    const pattern = new RegExp(match);
-    const to = prefixes.to ?? objectiveOf(recipe, stage).encoder;
-    try {
-      const from = prefixes.from ?? readWeights(file, () => false).metadata["encoder"] ?? "";
-      // weights only: the optimizer's moments belong to the run that goes on, not to one that starts
-      const wanted = (name: string) =>
-        name.startsWith(from) && !name.startsWith("optimizer.") && pattern.test(name.slice(from.length));
-      const values = new Map<string, Tensor>();
-      for (const [name, value] of readWeights(file, wanted).tensors) values.set(to + name.slice(from.length), value);
-      if (step.state.load(values).length === 0)
-        throw new Error(`it has no tensor that fits (names ${from}… for ${to}…)`);
-    } catch (error) {
-      throw new Error(`stage ${stage.name} cannot start from ${file}: ${messageOf(error)}`, { cause: error });
-    }
-  }
-  step.copyFollowers();
 }
 
 /** What a reader of the checkpoint alone needs in order to use the encoder. */
