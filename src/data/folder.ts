@@ -1,9 +1,12 @@
-/** A folder of image files, flat or nested. Two or more subfolders that hold all images are the classes. */
+/**
+ * A folder of image files, flat or nested. Two or more subfolders that hold all images are the classes, unless they are
+ * called `train` and `test`: then they are splits, and the folders in them are the classes.
+ */
 import { readdir, realpath, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import * as z from "zod";
 import { imageExtensions, isImageName, readImage } from "./decode.ts";
-import type { Source } from "./source.ts";
+import type { Source, Split } from "./source.ts";
 
 export const folderSpec = z.strictObject({
   kind: z.literal("folder"),
@@ -13,28 +16,37 @@ export const folderSpec = z.strictObject({
     .min(1)
     .optional()
     .describe("larger images are reduced to this shorter side, in pixels, while they are decoded"),
+  split: z
+    .enum(["train", "validation", "test"])
+    .optional()
+    .describe("of a folder whose subfolders are splits; default: all images. An evaluation always uses all splits"),
 });
 
 /**
  * Lists the images below `path`, ordered by path (UTF-16 code units). Links are followed; names that begin with a dot
- * and files that are not images are left out. Throws when the folder is missing or has no image.
+ * and files that are not images are left out. Throws when the folder is missing or has no image or no such split.
  */
-export async function openFolder({ path, shortSide }: z.infer<typeof folderSpec>): Promise<Source> {
+export async function openFolder({ path, shortSide, split }: z.infer<typeof folderSpec>): Promise<Source> {
   const root = resolve(path);
   const found = await stat(root).catch(() => undefined);
   if (found === undefined) throw new Error(`there is no folder ${path} (looked for ${root})`);
   if (!found.isDirectory()) throw new Error(`${path} is a file; give the folder that holds the images`);
   const listing: Listing = { images: [], others: 0 };
   await list(root, "", [], listing);
-  const files = listing.images.sort();
-  if (files.length === 0) throw new Error(`no image in ${path}: ${describeOthers(listing.others)}`);
-  const { classes, labels } = classify(files);
+  const all = listing.images.sort();
+  if (all.length === 0) throw new Error(`no image in ${path}: ${describeOthers(listing.others)}`);
+  const { classes, labelOf, splitOf } = layout(all);
+  if (split !== undefined && splitOf === undefined)
+    throw new Error(`${path} has no splits; they would be subfolders named train and test (or val)`);
+  const files = split === undefined ? all : all.filter((file) => splitOf!(file) === split);
+  if (files.length === 0) throw new Error(`${path} has no ${split} split`);
   return {
     name: path,
     length: files.length,
     classes,
     id: (i) => files[i]!,
-    label: (i) => labels?.[i] ?? -1,
+    label: (i) => labelOf(files[i]!),
+    ...(splitOf === undefined ? {} : { split: (i: number) => splitOf(files[i]!) }),
     load: (i) => readImage(join(root, files[i]!), files[i]!, shortSide),
   };
 }
@@ -63,12 +75,34 @@ function describeOthers(count: number): string {
   return `its ${count === 1 ? "one file is" : `${count} files are`} of another type (${read})`;
 }
 
-/** One subfolder alone tells nothing apart, so it is no class. */
-function classify(files: readonly string[]): { classes: string[]; labels?: Int32Array } {
-  if (!files.every((file) => file.includes("/"))) return { classes: [] };
-  const folders = files.map((file) => file.slice(0, file.indexOf("/")));
-  const classes = [...new Set(folders)].sort();
-  if (classes.length < 2) return { classes: [] };
-  const index = new Map(classes.map((name, i) => [name, i]));
-  return { classes, labels: Int32Array.from(folders, (folder) => index.get(folder)!) };
+const splitNames = new Map<string | undefined, Split>([
+  ["train", "train"],
+  ["val", "validation"],
+  ["validation", "validation"],
+  ["test", "test"],
+]);
+
+interface Layout {
+  readonly classes: readonly string[];
+  /** -1: the image is in no class folder. */
+  labelOf(file: string): number;
+  splitOf?(file: string): Split;
+}
+
+/** What the names of the subfolders say. One class alone tells nothing apart, so it is none. */
+function layout(files: readonly string[]): Layout {
+  const folderOf = (file: string, depth: number) => file.split("/").slice(0, -1)[depth];
+  const tops = [...new Set(files.map((file) => folderOf(file, 0)))];
+  const found = new Set(tops.map((name) => splitNames.get(name)));
+  const isSplit = tops.length > 1 && found.size === tops.length && found.has("train") && !found.has(undefined);
+  const depth = isSplit ? 1 : 0;
+  const names = new Set(files.map((file) => folderOf(file, depth)));
+  if (isSplit) names.delete(undefined); // ImageNet's test images have no class
+  const classes = names.has(undefined) || names.size < 2 ? [] : ([...names] as string[]).sort();
+  const index = new Map<string | undefined, number>(classes.map((name, i) => [name, i]));
+  return {
+    classes,
+    labelOf: (file) => index.get(folderOf(file, depth)) ?? -1,
+    ...(isSplit ? { splitOf: (file: string) => splitNames.get(folderOf(file, 0))! } : {}),
+  };
 }

@@ -9,6 +9,7 @@ export function subset(source: Source, indices: ArrayLike<number>): Source {
     length: indices.length,
     id: (i) => source.id(indices[i]!),
     label: (i) => source.label(indices[i]!),
+    ...(source.split === undefined ? {} : { split: (i: number) => source.split!(indices[i]!) }),
     load: (i) => source.load(indices[i]!),
   };
 }
@@ -18,4 +19,29 @@ export function sample(source: Source, limit: number | undefined, seed: number):
   if (limit === undefined || limit >= source.length) return source;
   const drawn = new Random(fold(key(seed), "limit")).permutation(source.length).subarray(0, limit);
   return subset(source, drawn.sort());
+}
+
+/**
+ * Like `sample`, but with the same share of every class of every split, and at least one image of each where `limit`
+ * allows it. Images without a class are left out.
+ */
+export function stratifiedSample(source: Source, limit: number | undefined, seed: number): Source {
+  if (limit === undefined || limit >= source.length) return source;
+  const root = fold(key(seed), "stratified limit");
+  const groups = new Map<string, number[]>();
+  for (const row of new Random(root).permutation(source.length)) {
+    if (source.label(row) === -1) continue;
+    const group = `${source.split?.(row) ?? "all"} ${source.label(row)}`;
+    if (!groups.has(group)) groups.set(group, []);
+    groups.get(group)!.push(row);
+  }
+  const places = [...groups].flatMap(([group, rows]) => {
+    const offset = new Random(fold(root, group)).uniform(); // so that groups do not all round up at the same limit
+    return rows.map((row, i) => ({ row, place: i === 0 ? 0 : (i + offset) / rows.length }));
+  });
+  const chosen = places.sort((a, b) => a.place - b.place).slice(0, limit);
+  return subset(
+    source,
+    chosen.map(({ row }) => row).sort((a, b) => a - b),
+  );
 }

@@ -65,6 +65,35 @@ describe("folder", () => {
   it("sees no class in a single subfolder", async () => {
     await put("images/1.png");
     expect((await open()).classes).toEqual([]);
+    await expect(open({ split: "test" })).rejects.toThrow("has no splits");
+  });
+
+  it("takes train and test for splits, and the folders in them for classes", async () => {
+    for (const name of ["train/cat/1.png", "train/dog/2.png", "val/cat/3.png", "test/4.png"]) await put(name);
+    const all = await open();
+    expect(all.classes).toEqual(["cat", "dog"]);
+    expect([0, 1, 2, 3].map((i) => [all.id(i), all.label(i), all.split!(i)])).toEqual([
+      ["test/4.png", -1, "test"], // as in ImageNet
+      ["train/cat/1.png", 0, "train"],
+      ["train/dog/2.png", 1, "train"],
+      ["val/cat/3.png", 0, "validation"],
+    ]);
+    const validation = await open({ split: "validation" });
+    expect([validation.length, validation.id(0), validation.label(0)]).toEqual([1, "val/cat/3.png", 0]);
+    expect(validation.classes).toEqual(all.classes);
+    await put("other/5.png");
+    expect((await open()).classes).toEqual(["other", "test", "train", "val"]);
+    await expect(open({ split: "train" })).rejects.toThrow(/ has no splits; they would be subfolders named train and/);
+  });
+
+  it.each([
+    [["train/a/1.png", "val/a/1.png", "validation/a/1.png"]], // which of the two?
+    [["test/a/1.png", "val/a/1.png"]],
+    [["train/a/1.png", "test/a/1.png", "stray.png"]],
+    [["train/a/1.png", "train/b/1.png"]],
+  ])("sees no splits in %j", async (names) => {
+    for (const name of names) await put(name);
+    expect((await open()).split).toBeUndefined();
   });
 
   it("follows links, and stops where they go round", async () => {
