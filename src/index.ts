@@ -2,7 +2,7 @@
 
 // Train and measure: what the command line does, as functions.
 export { pretrain, type PretrainOptions, type PretrainResult } from "./train/pretrain.ts";
-export { evaluate, type EvaluateOptions } from "./train/evaluate.ts";
+export { baselines, type Contender, evaluate, evaluateEncoders, type EvaluateOptions } from "./train/evaluate.ts";
 export type { TrainEvent } from "./train/loop.ts";
 export type { StageEstimate } from "./train/estimate.ts";
 export { drawPictures } from "./report/pictures.ts";
@@ -28,17 +28,17 @@ export { presets, type VitConfig } from "./nn/vit.ts";
 
 // Use a trained encoder.
 export { createEncoder, type Encoder, type EncoderOptions, loadEncoder, pixelFeatures } from "./evaluators/encoder.ts";
-export type { Evaluator, Features, LabelledFeatures, Score, Splits } from "./evaluators/evaluator.ts";
-export { fewShot, type FewShotOptions } from "./evaluators/few-shot.ts";
+export type { Evaluator, EvaluatorOptions, Features, LabelledFeatures, Score, Splits } from "./evaluators/evaluator.ts";
+export { fewShot, type FewShotOptions, type Shots } from "./evaluators/few-shot.ts";
 export { knn, type KnnOptions } from "./evaluators/knn.ts";
 export { linear, type LinearOptions } from "./evaluators/linear.ts";
 export { neighbours, type Neighbours } from "./evaluators/neighbours.ts";
 export { type Collection, retrieval } from "./evaluators/retrieval.ts";
-export { type Protocol, protocols } from "./evaluators/tasks.ts";
+export { type Protocol, protocols, type TaskOptions } from "./evaluators/tasks.ts";
 
 // Images.
 export { openFiles } from "./data/files.ts";
-export { openSource, type Pixels, type Source, type SourceInput, type SourceSpec } from "./data/source.ts";
+export { openSource, type Pixels, type Source, type SourceInput, type SourceSpec, type Split } from "./data/source.ts";
 export { subset } from "./data/subset.ts";
 export { evaluationBatches } from "./data/evaluation.ts";
 export { type CenterView, centerCrop, maeView, mocoViews, noise, type ViewInput, type ViewSpec } from "./data/views.ts";

@@ -30,10 +30,18 @@ export interface Score {
   readonly value: number;
   /** Standard deviation over draws, where there are several. */
   readonly deviation?: number;
+  /** Share of correct answers on the validation split, where a choice was made on it: what compared runs are chosen by. */
+  readonly validation?: number;
+}
+
+/** What every evaluator takes. */
+export interface EvaluatorOptions {
+  /** Threads of the computation (default: the runtime's choice, the number of physical cores). */
+  readonly threads?: number;
 }
 
 /** One protocol, one file. Options with defaults belong to the file. */
-export interface Evaluator<O = unknown> {
+export interface Evaluator<O extends EvaluatorOptions = EvaluatorOptions> {
   readonly name: string;
   run(splits: Splits, options?: O): Promise<Score[]>;
 }

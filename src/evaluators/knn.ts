@@ -1,7 +1,7 @@
-import { accuracy, type Evaluator, type Splits } from "./evaluator.ts";
+import { accuracy, type Evaluator, type EvaluatorOptions, type Splits } from "./evaluator.ts";
 import { type Neighbours, neighbours } from "./neighbours.ts";
 
-export interface KnnOptions {
+export interface KnnOptions extends EvaluatorOptions {
   /** Candidates for k; the validation split decides. */
   readonly ks?: readonly number[];
   /** Temperature of the votes' weights exp(similarity / temperature) (Wu et al., CVPR 2018: 0.07). */
@@ -11,17 +11,18 @@ export interface KnnOptions {
 /** Weighted k-nearest-neighbour classification by cosine similarity (Wu et al., CVPR 2018). */
 export const knn: Evaluator<KnnOptions> = {
   name: "knn",
-  async run({ classes, train, validation, test }: Splits, { ks = [1, 5, 10, 20], temperature = 0.07 } = {}) {
+  async run({ classes, train, validation, test }: Splits, { ks = [1, 5, 10, 20], temperature = 0.07, threads } = {}) {
     const usable = ks.filter((k) => k <= train.features.count);
     if (usable.length === 0)
       throw new Error(`k-NN needs at least ${Math.min(...ks)} labelled images, but there are ${train.features.count}`);
     const most = Math.max(...usable);
     const vote = (found: Neighbours, k: number) => votes(found, train.labels, { classes, k, temperature });
-    const onValidation = await neighbours(validation.features, train.features, most);
+    const onValidation = await neighbours(validation.features, train.features, most, { threads });
     const scores = usable.map((k) => accuracy(vote(onValidation, k), validation.labels));
-    const best = usable[scores.indexOf(Math.max(...scores))]!;
-    const onTest = await neighbours(test.features, train.features, most);
-    return [{ name: "knn", value: accuracy(vote(onTest, best), test.labels) }];
+    const highest = Math.max(...scores);
+    const best = usable[scores.indexOf(highest)]!;
+    const onTest = await neighbours(test.features, train.features, most, { threads });
+    return [{ name: "knn", value: accuracy(vote(onTest, best), test.labels), validation: highest }];
   },
 };
 

@@ -1,7 +1,7 @@
-import { accuracy, type Evaluator, type Features, type LabelledFeatures } from "./evaluator.ts";
+import { accuracy, type Evaluator, type EvaluatorOptions, type Features, type LabelledFeatures } from "./evaluator.ts";
 import { classify, fitLogistic } from "./logistic.ts";
 
-export interface LinearOptions {
+export interface LinearOptions extends EvaluatorOptions {
   /** Candidates for the penalty, strong to weak; the validation split decides. */
   readonly lambdas?: readonly number[];
 }
@@ -9,16 +9,17 @@ export interface LinearOptions {
 /** Linear probe: logistic regression on frozen, standardised features. */
 export const linear: Evaluator<LinearOptions> = {
   name: "linear",
-  async run({ classes, train, validation, test }, { lambdas = [1e-1, 1e-2, 1e-3, 1e-4] } = {}) {
+  async run({ classes, train, validation, test }, { lambdas = [1e-1, 1e-2, 1e-3, 1e-4], threads } = {}) {
     const scale = standardizer(train.features);
     const [fit, choose, final] = [train, validation, test].map((split) => ({
       ...split,
       features: scale(split.features),
     }));
-    const candidates = await fitLogistic(fit as LabelledFeatures, lambdas, { classes });
+    const candidates = await fitLogistic(fit as LabelledFeatures, lambdas, { classes, threads });
     const scores = candidates.map((each) => accuracy(classify(choose!.features, each), choose!.labels));
-    const best = candidates[scores.indexOf(Math.max(...scores))]!;
-    return [{ name: "linear", value: accuracy(classify(final!.features, best), final!.labels) }];
+    const highest = Math.max(...scores);
+    const best = candidates[scores.indexOf(highest)]!;
+    return [{ name: "linear", value: accuracy(classify(final!.features, best), final!.labels), validation: highest }];
   },
 };
 

@@ -5,10 +5,10 @@ import * as op from "../graph/ops/index.ts";
 import { compile } from "../onnx/executable.ts";
 import { crossEntropy } from "../nn/losses.ts";
 import { project } from "../nn/layers.ts";
-import type { Features, LabelledFeatures } from "./evaluator.ts";
+import type { EvaluatorOptions, Features, LabelledFeatures } from "./evaluator.ts";
 import { minimize } from "./lbfgs.ts";
 
-export interface LogisticOptions {
+export interface LogisticOptions extends EvaluatorOptions {
   readonly classes: number;
   /** Stop when the largest absolute gradient entry is below (default 5e-4). */
   readonly tolerance?: number;
@@ -25,7 +25,7 @@ export interface LinearClassifier {
 export async function fitLogistic(
   { features, labels }: LabelledFeatures,
   lambdas: readonly number[],
-  { classes, tolerance = 5e-4, maxIterations = 100 }: LogisticOptions,
+  { classes, tolerance = 5e-4, maxIterations = 100, threads }: LogisticOptions,
 ): Promise<LinearClassifier[]> {
   const { rows, count, width } = features;
   const weight = op.input("weight", "float32", [classes, width]);
@@ -36,7 +36,7 @@ export async function fitLogistic(
   const penalty = op.mul(op.mul(op.reduceSum(op.mul(weight, weight)), 0.5), lambda);
   const loss = op.add(crossEntropy(project(x, weight, bias), y), penalty);
   const [dWeight, dBias] = grad(loss, [weight, bias]);
-  const program = await compile({ loss, dWeight: dWeight!, dBias: dBias! });
+  const program = await compile({ loss, dWeight: dWeight!, dBias: dBias! }, { threads });
   program.bind({
     inputs: {
       x: tensor("float32", [count, width], rows),

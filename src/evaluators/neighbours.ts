@@ -1,7 +1,7 @@
 /** Nearest neighbours by cosine similarity. */
 import { tensor } from "../tensor/tensor.ts";
 import * as op from "../graph/ops/index.ts";
-import { compile } from "../onnx/executable.ts";
+import { compile, type ExecutableOptions } from "../onnx/executable.ts";
 import type { Features } from "./evaluator.ts";
 
 export interface Neighbours {
@@ -14,14 +14,19 @@ export interface Neighbours {
 const queriesAtOnce = 256;
 
 /** The `count` most similar gallery rows of each query row. */
-export async function neighbours(queries: Features, gallery: Features, count: number): Promise<Neighbours> {
+export async function neighbours(
+  queries: Features,
+  gallery: Features,
+  count: number,
+  options: ExecutableOptions = {},
+): Promise<Neighbours> {
   if (count > gallery.count)
     throw new Error(`${count} neighbours were asked for, but the gallery has only ${gallery.count} images`);
   const { width } = gallery;
   const q = op.input("queries", "float32", [queriesAtOnce, width]);
   const g = op.input("gallery", "float32", [gallery.count, width]);
   const { values, indices } = op.topK(op.matmul(q, g, { transB: true }), count);
-  const program = await compile({ values, indices });
+  const program = await compile({ values, indices }, options);
   program.bind({ inputs: { gallery: tensor("float32", [gallery.count, width], unitRows(gallery)) } });
   const result = {
     indices: new Int32Array(queries.count * count),

@@ -1,4 +1,4 @@
-import type { Features, Score } from "./evaluator.ts";
+import type { EvaluatorOptions, Features, Score } from "./evaluator.ts";
 import { neighbours } from "./neighbours.ts";
 
 /** Rows of features and what each shows. */
@@ -12,9 +12,13 @@ export interface Collection {
  * Share of queries whose nearest gallery image (cosine) shows the same thing. Queries without a counterpart in the
  * gallery do not count.
  */
-export async function retrieval(queries: Collection, gallery: Collection): Promise<Score> {
+export async function retrieval(
+  queries: Collection,
+  gallery: Collection,
+  options: EvaluatorOptions = {},
+): Promise<Score> {
   const present = new Set(gallery.identities);
-  const { indices } = await neighbours(queries.features, gallery.features, 1);
+  const { indices } = await neighbours(queries.features, gallery.features, 1, options);
   let [hits, asked] = [0, 0];
   for (const [i, identity] of queries.identities.entries()) {
     if (!present.has(identity)) continue;

@@ -1,11 +1,19 @@
 /** The questions that a data set lets one ask of an encoder. */
-import { fold, key, Random } from "../tensor/random.ts";
 import { type EmojiSource, openEmoji } from "../data/emoji/source.ts";
 import { styles } from "../data/emoji/installed.ts";
-import { openSource, type Source, type SourceSpec } from "../data/source.ts";
-import { subset } from "../data/subset.ts";
-import { type Evaluator, type Features, type LabelledFeatures, pick, type Score, type Splits } from "./evaluator.ts";
-import { fewShot } from "./few-shot.ts";
+import { defineSource, openSource, type Source, type SourceInput, type SourceSpec } from "../data/source.ts";
+import { stratifiedSample, subset } from "../data/subset.ts";
+import {
+  type Evaluator,
+  type EvaluatorOptions,
+  type Features,
+  type LabelledFeatures,
+  pick,
+  type Score,
+  type Splits,
+} from "./evaluator.ts";
+import { divide, untaught } from "./divide.ts";
+import { describeShots, fewShot, type Shots } from "./few-shot.ts";
 import { knn } from "./knn.ts";
 import { linear } from "./linear.ts";
 import { retrieval } from "./retrieval.ts";
@@ -35,20 +43,28 @@ export interface TaskList {
 export const protocols = ["knn", "linear", "few-shot", "retrieval"] as const;
 export type Protocol = (typeof protocols)[number];
 
-export interface TaskOptions {
-  /** Labels per class of the few-label rows. */
-  readonly shots?: readonly number[];
+export interface TaskOptions extends EvaluatorOptions {
+  /** One few-label row each (default: 1 and 5 labels per class). */
+  readonly shots?: readonly Shots[];
   readonly draws?: number;
   readonly seed?: number;
+  /** Use at most so many of the images, the same share of every class and split. Not for emoji, which are few. */
+  readonly limit?: number;
 }
 
-/** Tasks for a source; none when it has no classes. */
-export async function tasksOf(spec: SourceSpec, options: TaskOptions = {}): Promise<TaskList> {
-  return spec.kind === "emoji" ? emojiTasks(spec, options) : labelledTasks(await openSource(spec), options);
+/** Tasks for a source; none when it has no classes. Of a source in splits all are used, whichever the input names. */
+export async function tasksOf(input: SourceInput, options: TaskOptions = {}): Promise<TaskList> {
+  const spec = defineSource(input);
+  if (spec.kind === "emoji") return emojiTasks(spec, options);
+  const whole: SourceInput =
+    spec.kind === "cifar" ? { ...spec, split: "all" } : spec.kind === "folder" ? { ...spec, split: undefined } : spec;
+  return labelledTasks(await openSource(whole), options);
 }
 
 /** Emoji: concepts are split, so that every test drawing is of a concept nobody trained on. */
 async function emojiTasks(spec: SourceSpec & { kind: "emoji" }, options: TaskOptions): Promise<TaskList> {
+  if (options.limit !== undefined) throw new Error("an evaluation on emoji uses all of them; leave out the limit");
+  const { threads } = options;
   const open = (split: "train" | "validation" | "test", chosen = spec.styles) =>
     openEmoji({ ...spec, split, styles: chosen, label: "subgroup" });
   const [train, validation, test] = await Promise.all([open("train"), open("validation"), open("test")]);
@@ -66,16 +82,11 @@ async function emojiTasks(spec: SourceSpec & { kind: "emoji" }, options: TaskOpt
     validation: labelled(features, "validation", by),
     test: labelled(features, part, by),
   });
-  const classified = (
-    evaluator: Evaluator<never>,
-    label: string,
-    by: "subgroup" | "group",
-    part: keyof typeof parts,
-  ) => ({
+  const classified = (evaluator: Evaluator, label: string, by: "subgroup" | "group", part: keyof typeof parts) => ({
     protocol: evaluator.name,
     label,
     chance: mostFrequent(Array.from(parts[part]!.drawings, (drawing) => drawing[by])),
-    run: async (features: FeaturesOf) => (await evaluator.run(splits(features, by, part)))[0]!,
+    run: async (features: FeaturesOf) => (await evaluator.run(splits(features, by, part), { threads }))[0]!,
   });
   const counts = `${train.subgroups.length} subgroups`;
   const tasks: Task[] = [
@@ -83,7 +94,7 @@ async function emojiTasks(spec: SourceSpec & { kind: "emoji" }, options: TaskOpt
     classified(knn, `k-NN, ${train.groups.length} groups`, "group", "test"),
     classified(linear, `linear probe, ${counts}`, "subgroup", "test"),
     classified(linear, `linear probe, ${train.groups.length} groups`, "group", "test"),
-    ...fewLabels((features) => splits(features, "subgroup", "test"), counts, 1 / train.subgroups.length, options),
+    ...fewLabels((features) => splits(features, "subgroup", "test"), train.subgroups.length, "subgroups", options),
   ];
   if (heldOut !== undefined)
     tasks.push(classified(knn, `k-NN, ${counts}, a style never seen (${unseen.join(", ")})`, "subgroup", "heldOut"));
@@ -93,23 +104,34 @@ async function emojiTasks(spec: SourceSpec & { kind: "emoji" }, options: TaskOpt
         protocol: "retrieval",
         label: `same concept in another style, ${from} → ${to}`,
         chance: 1 / test.drawings.filter(({ style }) => style === to).length,
-        run: (features) => retrieval(ofStyle(test, features("test"), from), ofStyle(test, features("test"), to)),
+        run: (features) =>
+          retrieval(ofStyle(test, features("test"), from), ofStyle(test, features("test"), to), { threads }),
       });
   return { sources: parts, tasks, shown: test };
 }
 
-/** Any source with classes: 70 % of the images are labelled, 10 % choose, 20 % test. */
-function labelledTasks(source: Source, options: TaskOptions): TaskList {
-  const { classes, length } = source;
-  const labels = Int32Array.from({ length }, (_, i) => source.label(i));
-  const none = (reason: string): TaskList => ({ sources: {}, tasks: [], reason, shown: source });
+/** Any source with classes, divided as it says itself, or by the seed. */
+function labelledTasks(whole: Source, options: TaskOptions): TaskList {
+  const { seed = 0, threads, limit } = options;
+  const none = (reason: string): TaskList => ({ sources: {}, tasks: [], reason, shown: whole });
+  const { classes } = whole;
   if (classes.length < 2)
     return none(
       "these images have no classes, so there is nothing to measure; give a folder with a subfolder per class",
     );
-  const { train, validation, test } = splitByClass(labels, options.seed ?? 0);
+  const missing = untaught(whole);
+  if (missing !== undefined)
+    return none(
+      `${whole.name} has images of the class ${classes[missing]}, but none in its train split: ` +
+        "every class needs images to learn it from",
+    );
+  const source = stratifiedSample(whole, limit, seed);
+  const labels = Int32Array.from({ length: source.length }, (_, i) => source.label(i));
+  const { train, validation, test } = divide(source, labels, seed);
   if (validation.length === 0 || test.length === 0)
-    return none(`${length} images of ${classes.length} classes are too few to hold some back for validation and test`);
+    return none(
+      `${source.length} images of ${classes.length} classes are too few to hold some back for validation and test`,
+    );
 
   const splits = (features: FeaturesOf): Splits => {
     const all: LabelledFeatures = { features: features("all"), labels };
@@ -127,52 +149,31 @@ function labelledTasks(source: Source, options: TaskOptions): TaskList {
     };
   };
   const chance = mostFrequent(test.map((i) => labels[i]!));
-  const classified = (evaluator: Evaluator<never>, label: string) => ({
+  const classified = (evaluator: Evaluator, label: string) => ({
     protocol: evaluator.name,
     label: `${label}, ${classes.length} classes`,
     chance,
-    run: async (features: FeaturesOf) => (await evaluator.run(splits(features)))[0]!,
+    run: async (features: FeaturesOf) => (await evaluator.run(splits(features), { threads }))[0]!,
   });
   const tasks = [
     classified(knn, "k-NN"),
     classified(linear, "linear probe"),
-    ...fewLabels(splits, `${classes.length} classes`, 1 / classes.length, options),
+    ...fewLabels(splits, classes.length, "classes", options),
   ];
   return { sources: { all: source }, tasks, shown: subset(source, test) };
 }
 
-/** Random parts with the same share of every class; a class of one image is for training. */
-function splitByClass(labels: Int32Array, seed: number) {
-  const parts = { train: [] as number[], validation: [] as number[], test: [] as number[] };
-  const root = fold(key(seed), "evaluation split");
-  const byClass = new Map<number, number[]>();
-  for (const row of new Random(root).permutation(labels.length)) {
-    const label = labels[row]!;
-    byClass.set(label, byClass.get(label) ?? []);
-    byClass.get(label)!.push(row);
-  }
-  for (const [label, rows] of byClass) {
-    const offset = new Random(fold(root, label)).uniform(); // so that small classes are rounded up as often as down
-    for (const [i, row] of rows.entries()) {
-      const place = (i + offset) / rows.length;
-      parts[i === 0 || place < 0.7 ? "train" : place < 0.8 ? "validation" : "test"].push(row);
-    }
-  }
-  for (const rows of Object.values(parts)) rows.sort((a, b) => a - b);
-  return parts;
-}
-
 function fewLabels(
   splits: (features: FeaturesOf) => Splits,
+  classes: number,
   what: string,
-  chance: number,
-  { shots = [1, 5], draws = 5, seed = 0 }: TaskOptions,
+  { shots = [1, 5], draws = 5, seed = 0, threads }: TaskOptions,
 ): Task[] {
   return shots.map((shot) => ({
     protocol: fewShot.name,
-    label: `${shot} ${shot === 1 ? "label" : "labels"} per class, ${what}`,
-    chance,
-    run: async (features) => (await fewShot.run(splits(features), { shots: [shot], draws, seed }))[0]!,
+    label: `${describeShots(shot)}, ${classes} ${what}`,
+    chance: 1 / classes,
+    run: async (features) => (await fewShot.run(splits(features), { shots: [shot], draws, seed, threads }))[0]!,
   }));
 }
 

@@ -136,9 +136,10 @@ async function drawNeighbours(dir: string, recipe: Recipe, all: Source): Promise
     return name;
   };
 
-  const entrants = await contenders(dir, recipe);
+  const entrants = contenders(dir, recipe);
   const computed: Features[] = [];
-  for (const { features, release } of entrants) {
+  for (const { open } of entrants) {
+    const { features, release } = await open();
     computed.push(await features(gallery));
     await release();
   }
@@ -155,6 +156,7 @@ async function drawNeighbours(dir: string, recipe: Recipe, all: Source): Promise
       rowsOf(computed[e]!, queries),
       rowsOf(computed[e]!, readable),
       shownNeighbours + 1, // the query itself is among them
+      { threads: recipe.threads },
     );
     for (const [q, query] of queries.entries()) {
       const places = Array.from({ length: shownNeighbours + 1 }, (_, j) => q * (shownNeighbours + 1) + j);

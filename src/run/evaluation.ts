@@ -16,6 +16,8 @@ export const evaluationSchema = z.object({
       values: z.record(z.string(), z.number().nullable()),
       /** Standard deviation over repetitions, in the unit of `values`. */
       deviations: z.record(z.string(), z.number().nullable()).optional(),
+      /** On the validation split, where a choice was made on it: what settings are chosen by, rather than by `values`. */
+      validation: z.record(z.string(), z.number()).optional(),
       /** What guessing reaches, in the unit of `values`. */
       chance: z.number().optional(),
       /** Which direction is better (default: higher). */

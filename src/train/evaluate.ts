@@ -1,8 +1,8 @@
 import { key } from "../tensor/random.ts";
-import { createEncoder, initialParameters, loadEncoder, pixelFeatures } from "../evaluators/encoder.ts";
-import type { Features } from "../evaluators/evaluator.ts";
+import { createEncoder, type Encoder, initialParameters, loadEncoder, pixelFeatures } from "../evaluators/encoder.ts";
+import type { Features, Score } from "../evaluators/evaluator.ts";
 import { protocols, type Protocol, type TaskOptions, tasksOf } from "../evaluators/tasks.ts";
-import { type Source, type SourceSpec } from "../data/source.ts";
+import type { SourceInput } from "../data/source.ts";
 import { listCheckpoints } from "../run/checkpoint.ts";
 import { type Evaluation, writeEvaluation } from "../run/evaluation.ts";
 import { openRun } from "../run/folder.ts";
@@ -10,7 +10,12 @@ import { defineRecipe, evaluationViewOf, type Recipe } from "./recipe.ts";
 
 export interface EvaluateOptions extends TaskOptions {
   /** Images with classes; default: the data the run was trained on. */
-  readonly data?: SourceSpec;
+  readonly data?: SourceInput;
+  /**
+   * Which encoders to measure: `random`, `pixels`, names of finished stages, and `last` for the last of these.
+   * Default: random, pixels and every finished stage.
+   */
+  readonly contenders?: readonly string[];
   /** Default: all that the data allow. */
   readonly protocols?: readonly Protocol[];
   readonly onProgress?: (done: number, total: number, what: string) => void;
@@ -20,18 +25,32 @@ export interface EvaluateOptions extends TaskOptions {
 export interface Contender {
   readonly name: string;
   readonly title: string;
-  features(source: Source): Promise<Features>;
-  release(): Promise<void>;
+  open(): Promise<Pick<Encoder, "features" | "release">>;
 }
 
 /**
  * Measures the encoder after every finished stage of a run, beside a random encoder and plain pixels, and writes
- * `evaluation.json`. Features are computed once per encoder and shared by all protocols.
+ * `evaluation.json`. Seed and threads are the recipe's unless the options say otherwise.
  */
 export async function evaluate(dir: string, options: EvaluateOptions = {}): Promise<Evaluation> {
   const recipe = defineRecipe(openRun(dir).recipe);
-  const wanted = options.protocols ?? protocols;
-  const list = await tasksOf(options.data ?? recipe.data, { seed: recipe.seed, ...options });
+  const { data = recipe.data, contenders: names, seed = recipe.seed, threads = recipe.threads, ...rest } = options;
+  const entrants = contenders(dir, { ...recipe, threads }, names);
+  const evaluation = await evaluateEncoders(entrants, data, { seed, threads, ...rest });
+  writeEvaluation(dir, evaluation);
+  return evaluation;
+}
+
+/**
+ * Measures encoders on a source with classes, without a run folder. Each is opened once, and its features are shared by
+ * all protocols. Throws one sentence when nothing can be measured on these images.
+ */
+export async function evaluateEncoders(
+  entrants: readonly Contender[],
+  data: SourceInput,
+  { protocols: wanted = protocols, onProgress, ...options }: Omit<EvaluateOptions, "data" | "contenders"> = {},
+): Promise<Evaluation> {
+  const list = await tasksOf(data, options);
   const tasks = list.tasks.filter(({ protocol }) => wanted.includes(protocol as Protocol));
   if (tasks.length === 0) {
     const possible = new Set(list.tasks.map(({ protocol }) => protocol));
@@ -40,13 +59,12 @@ export async function evaluate(dir: string, options: EvaluateOptions = {}): Prom
         `none of ${wanted.join(", ")} can be measured on these images; possible: ${[...possible].join(", ")}`,
     );
   }
-  const entrants = await contenders(dir, recipe);
-  const values = tasks.map((): Record<string, number> => ({}));
-  const deviations = tasks.map((): Record<string, number> => ({}));
+  const scores = tasks.map((): Record<string, Score> => ({}));
   const unreadable = new Map<string, string>();
   let done = 0;
-  for (const { name, title, features, release } of entrants) {
+  for (const { name, title, open } of entrants) {
     const computed = new Map<string, Features>();
+    const { features, release } = await open();
     for (const [part, source] of Object.entries(list.sources)) {
       const found = await features(source);
       computed.set(part, found);
@@ -54,48 +72,72 @@ export async function evaluate(dir: string, options: EvaluateOptions = {}): Prom
     }
     await release();
     for (const [i, task] of tasks.entries()) {
-      options.onProgress?.(done++, tasks.length * entrants.length, `${title}: ${task.label}`);
-      const score = await task.run((part) => computed.get(part)!);
-      values[i]![name] = score.value;
-      if (score.deviation !== undefined) deviations[i]![name] = score.deviation;
+      onProgress?.(done++, tasks.length * entrants.length, `${title}: ${task.label}`);
+      scores[i]![name] = await task.run((part) => computed.get(part)!);
     }
   }
-  options.onProgress?.(done, done, "");
-  const evaluation: Evaluation = {
+  onProgress?.(done, done, "");
+  return {
     columns: entrants.map(({ name, title }) => ({ name, title })),
     rows: tasks.map(({ protocol, label, chance }, i) => ({
       protocol,
       label,
       metric: "accuracy",
-      values: values[i]!,
-      ...(Object.keys(deviations[i]!).length === 0 ? {} : { deviations: deviations[i]! }),
-      ...(chance === undefined ? {} : { chance }),
+      values: column(scores[i]!, "value")!,
+      deviations: column(scores[i]!, "deviation"),
+      validation: column(scores[i]!, "validation"),
+      chance,
     })),
     ...(unreadable.size === 0 ? {} : { notes: [leftOut(unreadable)] }),
   };
-  writeEvaluation(dir, evaluation);
-  return evaluation;
 }
 
-/** Random encoder, pixels, and the encoder after every stage that has ended. */
-export async function contenders(dir: string, recipe: Recipe): Promise<Contender[]> {
-  const { model, seed } = recipe;
+/** One number of the scores by encoder, of those that have it; undefined when none has. */
+function column(scores: Readonly<Record<string, Score>>, what: "value" | "deviation" | "validation") {
+  const found = Object.entries(scores).flatMap(([name, { [what]: value }]) =>
+    value === undefined ? [] : [[name, value] as const],
+  );
+  return found.length === 0 ? undefined : Object.fromEntries(found);
+}
+
+/** What any encoder of this recipe should beat: the model before training, and colours themselves. */
+export function baselines(recipe: Recipe): Contender[] {
+  const { model, seed, threads } = recipe;
   const view = evaluationViewOf(recipe);
-  const threads = recipe.threads === undefined ? {} : { threads: recipe.threads };
-  const nothing = async () => undefined;
-  const random = await createEncoder(model, view, initialParameters(model, key(seed)), threads);
-  const result: Contender[] = [
-    { name: "random", title: "random encoder", features: random.features, release: random.release },
-    { name: "pixels", title: "raw pixels", features: pixelFeatures(view), release: nothing },
+  return [
+    {
+      name: "random",
+      title: "random encoder",
+      open: () => createEncoder(model, view, initialParameters(model, key(seed)), { threads }),
+    },
+    {
+      name: "pixels",
+      title: "raw pixels",
+      open: async () => ({ features: pixelFeatures(view), release: async () => undefined }),
+    },
   ];
-  for (const { stage, final } of listCheckpoints(dir)) {
-    if (!final) continue;
-    const encoder = await loadEncoder(dir, { stage, ...threads });
-    result.push({ name: stage, title: titleOf(recipe, stage), features: encoder.features, release: encoder.release });
-  }
-  if (result.length === 2)
+}
+
+/** Random encoder, pixels, and the encoder after every stage that has ended, or those of them that `names` lists. */
+export function contenders(dir: string, recipe: Recipe, names?: readonly string[]): Contender[] {
+  const { threads } = recipe;
+  const trained = listCheckpoints(dir)
+    .filter(({ final }) => final)
+    .map(({ stage }): Contender => ({
+      name: stage,
+      title: titleOf(recipe, stage),
+      open: () => loadEncoder(dir, { stage, threads }),
+    }));
+  const all = [...baselines(recipe), ...trained];
+  const chosen = names?.map((name) => {
+    const found = name === "last" ? trained.at(-1) : all.find((each) => each.name === name);
+    if (found !== undefined) return found;
+    const available = [...all.map((each) => each.name), ...(trained.length === 0 ? [] : ["last"])].join(", ");
+    throw new Error(`the run in ${dir} has no ${name} to measure; available: ${available}`);
+  });
+  if (chosen === undefined && trained.length === 0)
     throw new Error(`no stage of the run in ${dir} has ended yet; let it train to the end first`);
-  return result;
+  return [...new Set(chosen ?? all)];
 }
 
 function titleOf({ stages }: Recipe, name: string): string {

@@ -31,6 +31,8 @@ describe("wrong usage ends with 2 and says what was meant", () => {
     [["pretrain", "x", "--rates", "0.1,,1"], "'0.1,,1' is invalid", "expected a number from 0 to 1"],
     [["pretrain", "x", "--l1-anchor", "1e-5"], "'1e-5' is invalid", "expected weight,blocks"],
     [["evaluate", "x", "--protocol", "kn"], "unknown protocol kn", "available: knn, linear, few-shot, retrieval"],
+    [["evaluate", "x", "--shots", "1,200%"], "'1,200%' is invalid", "expected a share above 0 % and up to 100 %"],
+    [["evaluate", "x", "--shots", "1,half"], "'1,half' is invalid", "expected a whole number of at least 1"],
     [["evaluate"], "missing required argument 'run'", "(layergraft evaluate --help shows options and examples)"],
   ])("%j", async (args, what, hint) => {
     const { code, stdout, stderr } = await layergraft(args);

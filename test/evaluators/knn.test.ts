@@ -15,11 +15,11 @@ const right = labelled([at(0.1)], [0]);
 const wrong = labelled([at(0.1)], [1]);
 
 it("chooses k on the validation split", async () => {
-  const value = async (validation: typeof right, test: typeof right) =>
-    (await knn.run({ classes: 2, train, validation, test }, { ks: [1, 3] }))[0]!.value;
-  expect(await value(right, right)).toBe(1); // k = 3
-  expect(await value(wrong, wrong)).toBe(1); // k = 1
-  expect(await value(right, wrong)).toBe(0); // what the test split would like is not asked
+  const score = async (validation: typeof right, test: typeof right) =>
+    (await knn.run({ classes: 2, train, validation, test }, { ks: [1, 3] }))[0]!;
+  expect(await score(right, right)).toMatchObject({ value: 1, validation: 1 }); // k = 3
+  expect(await score(wrong, wrong)).toMatchObject({ value: 1, validation: 1 }); // k = 1
+  expect(await score(right, wrong)).toMatchObject({ value: 0, validation: 1 }); // what the test split would like is not asked
 });
 
 it("weighs near neighbours more at a low temperature", async () => {

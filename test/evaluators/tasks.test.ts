@@ -94,6 +94,45 @@ describe("a folder with classes", () => {
   });
 });
 
+describe("a folder in splits", () => {
+  /** Features of a source's images that are all different. */
+  const identity = (count: number): Features => {
+    const rows = new Float32Array(count * count);
+    for (let i = 0; i < count; i++) rows[i * count + i] = 1;
+    return { rows, count, width: count };
+  };
+  const splits = { "train/a": 20, "train/b": 20, "test/a": 3, "test/b": 5 };
+
+  it("is tested on its test split, with or without one for validation", async () => {
+    const held: Record<string, number>[] = [{}, { "val/a": 4, "val/b": 4 }];
+    for (const more of held) {
+      const path = await folderOf({ ...splits, ...more });
+      const { sources, shown, tasks } = await tasksOf({ kind: "folder", path, split: "train" }); // evaluation uses all
+      expect(sources["all"]!.length).toBe(48 + ("val/a" in more ? 8 : 0));
+      expect(Array.from({ length: shown.length }, (_, i) => shown.id(i).split("/")[0])).toEqual(Array(8).fill("test"));
+      expect(tasks[0]).toMatchObject({ label: "k-NN, 2 classes", chance: 5 / 8 });
+      expect((await tasks[0]!.run(() => identity(sources["all"]!.length))).value).toBeLessThan(1);
+    }
+  });
+
+  it("is refused when its train split lacks a class", async () => {
+    const path = await folderOf({ "train/a": 20, "train/b": 20, "test/a": 3, "test/c": 5 });
+    const { tasks, reason } = await tasksOf({ kind: "folder", path });
+    expect(tasks).toEqual([]);
+    expect(reason).toBe(
+      `${path} has images of the class c, but none in its train split: every class needs images to learn it from`,
+    );
+  });
+
+  it("may be limited", async () => {
+    const path = await folderOf(splits);
+    const { sources, shown } = await tasksOf({ kind: "folder", path }, { limit: 24 });
+    expect(sources["all"]!.length).toBe(24);
+    expect(shown.length).toBe(4);
+    await expect(tasksOf({ kind: "emoji" }, { limit: 24 })).rejects.toThrow("leave out the limit");
+  });
+});
+
 it("images without classes have no tasks, and all are shown", async () => {
   const path = await folderOf({ ".": 6 });
   const { tasks, reason, shown } = await tasksOf({ kind: "folder", path });

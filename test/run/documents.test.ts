@@ -27,7 +27,16 @@ test("an evaluation is read as written, and a wrong one is named", () => {
   expect(readEvaluation(dir)).toBeUndefined();
   const evaluation = {
     columns: [{ name: "mim", title: "MIM" }],
-    rows: [{ protocol: "knn", label: "k-NN", metric: "accuracy", values: { mim: 0.5 }, chance: 0.1 }],
+    rows: [
+      {
+        protocol: "knn",
+        label: "k-NN",
+        metric: "accuracy",
+        values: { mim: 0.5 },
+        validation: { mim: 0.6 },
+        chance: 0.1,
+      },
+    ],
   };
   writeEvaluation(dir, evaluation);
   expect(readEvaluation(dir)).toEqual(evaluation);
