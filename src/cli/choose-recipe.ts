@@ -2,12 +2,13 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import * as z from "zod";
-import { openSource, type Source } from "../data/source.ts";
+import { openSource, type Source, type SourceInput } from "../data/source.ts";
 import type { PatchDrop } from "../objectives/mocov3.ts";
 import { automatic } from "../recipes/automatic.ts";
 import { type Method, methods } from "../recipes/methods.ts";
 import { readJson } from "../run/json.ts";
 import { defineRecipe, type Recipe, type RecipeInput } from "../train/recipe.ts";
+import { sourceAt } from "./data.ts";
 import { applySettings, type Setting } from "./options.ts";
 import type { Output } from "./progress.ts";
 
@@ -65,8 +66,8 @@ export function isGiven(options: Partial<RecipeOptions>, name: keyof RecipeOptio
 
 /** The checked recipe, said in a few lines. Throws one sentence when the options and the images do not go together. */
 export async function chooseRecipe(images: string, options: RecipeOptions, output: Output): Promise<Recipe> {
-  const path = resolve(images);
-  const source = await openSource({ kind: "folder", path });
+  const data = await sourceAt(images);
+  const source = await openSource(data);
   const count = source.length.toLocaleString("en");
   const classes = source.classes.length > 0 ? `, ${source.classes.length} classes (used for evaluation only)` : "";
   output.say(`${count} images in ${images}${classes}`);
@@ -74,7 +75,7 @@ export async function chooseRecipe(images: string, options: RecipeOptions, outpu
   const { recipe: name, seed, threads, init, set = [] } = options;
   const chosenMethod = Object.keys(methods).find((each): each is Method => each === name);
   let chosen =
-    chosenMethod === undefined ? fromFile(path, options) : await forImages(path, source, chosenMethod, options);
+    chosenMethod === undefined ? fromFile(data, options) : await forImages(data, source, chosenMethod, options);
   chosen = { ...chosen, ...defined({ seed, threads }) };
   if (init !== undefined) chosen = startFrom(chosen, init);
   const recipe = defineRecipe(applySettings(chosen, set));
@@ -94,7 +95,12 @@ export async function chooseRecipe(images: string, options: RecipeOptions, outpu
   return recipe;
 }
 
-async function forImages(path: string, source: Source, name: Method, options: RecipeOptions): Promise<RecipeInput> {
+async function forImages(
+  data: SourceInput,
+  source: Source,
+  name: Method,
+  options: RecipeOptions,
+): Promise<RecipeInput> {
   const { model, imageSize, patchSize, epochs, batch, learningRate, hours } = options;
   const { maskRatio, normPix, temperature, momentum, rates, layerDecay, fixTo, freshEnd, l1Anchor } = options;
   const [parent, endFrom] = [checkpoint("parent", options.parent), checkpoint("end-from", options.endFrom)];
@@ -103,7 +109,7 @@ async function forImages(path: string, source: Source, name: Method, options: Re
   if (unused !== undefined && (name === "mim" || name === "cl" || name === "mtl"))
     throw new Error(`--${dashed(unused)} says how a second stage builds on the first, but ${name} has one stage`);
   return automatic({
-    data: { kind: "folder", path },
+    data,
     method: name,
     mim: defined({ objective: options.mim, maskRatio, ...(normPix === false ? { normPix } : {}) }),
     cl: defined({ objective: options.cl, temperature, momentum, patchDrop: patchDropOf(options) }),
@@ -116,7 +122,7 @@ async function forImages(path: string, source: Source, name: Method, options: Re
 }
 
 /** A recipe file on these images, whatever images it was written for. */
-function fromFile(path: string, options: RecipeOptions): RecipeInput {
+function fromFile(data: SourceInput, options: RecipeOptions): RecipeInput {
   const file = options.recipe;
   const sizes = ["model", "imageSize", "patchSize", "epochs", "batch", "learningRate", "hours"] as const;
   const unused = [...sizes, ...methodOptions].find((name) => isGiven(options, name));
@@ -126,8 +132,8 @@ function fromFile(path: string, options: RecipeOptions): RecipeInput {
     );
   if (unused !== undefined)
     throw new Error(`${file} says what --${dashed(unused)} would; change it there, or with --set`);
-  const data = { kind: "folder", path } as const;
   const recipe = defineRecipe({ data, ...readJson(file, z.record(z.string(), z.unknown())) });
+  if (data.kind !== "folder") return { ...recipe, data };
   const shortSide = recipe.data.kind === "folder" ? recipe.data.shortSide : undefined;
   return { ...recipe, data: { ...data, shortSide: shortSide ?? 2 * recipe.model.imageSize } };
 }

@@ -7,6 +7,7 @@ import { addNotes } from "../run/notes.ts";
 import type { Recipe } from "../train/recipe.ts";
 import { methods } from "../recipes/methods.ts";
 import { chooseRecipe, dashed, isGiven, methodOptions, type RecipeOptions } from "./choose-recipe.ts";
+import { imagesHelp } from "./data.ts";
 import { anchor, positive, setting, share, shares, whole } from "./options.ts";
 import { createOutput, type Output } from "./progress.ts";
 import { finish, trainWithProgress } from "./session.ts";
@@ -25,10 +26,7 @@ export function pretrainCommand(): Command {
     .join("\n");
   return new Command("pretrain")
     .description("pre-train an encoder on a folder of images")
-    .argument(
-      "[images]",
-      "folder of JPEG, PNG or WebP images, flat or nested; subfolders are classes for evaluation only",
-    )
+    .argument("[images]", `${imagesHelp}; folders may be flat or nested, subfolders are classes for evaluation only`)
     .option("--out <dir>", "run folder (default: runs/<name of the image folder>)")
     .option("--recipe <name>", "a method (below), or a recipe.json of your own", "layer-grafted")
     .option("--model <name>", `one of ${Object.keys(presets).join(", ")} (default: chosen for the images)`)
@@ -111,7 +109,7 @@ async function resumeRun(images: string | undefined, { out, ...options }: Option
 
 async function finishRun(out: string, { data }: Recipe, output: Output) {
   const { length } = await openSource(data);
-  const where = data.kind === "folder" ? data.path : data.kind;
+  const where = data.kind === "folder" || data.kind === "cifar" ? data.path : data.kind;
   addNotes(out, { facts: [{ name: "Images", value: `${length.toLocaleString("en")} in ${where}` }] });
   const { reason } = await tasksOf(data);
   if (reason !== undefined) output.say(`no table of results: ${reason} (layergraft evaluate ${out} --data DIR)`);
