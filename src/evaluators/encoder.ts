@@ -44,9 +44,14 @@ export async function loadEncoder(path: string, options: EncoderOptions & { stag
   const { model, view, encoder: prefix = "" } = metadata;
   if (model === undefined || view === undefined)
     throw new Error(`${file} does not say what model it holds; it was not written by layergraft pretrain`);
-  const parameters = new Map<string, Tensor>();
-  for (const [name, value] of tensors) if (name.startsWith(prefix)) parameters.set(name.slice(prefix.length), value);
+  const parameters = belowPrefix(tensors, prefix);
   return createEncoder(JSON.parse(model) as VitConfig, JSON.parse(view) as CenterView, parameters, options);
+}
+
+/** Those whose names have the prefix, without it. */
+export function belowPrefix(tensors: ReadonlyMap<string, Tensor>, prefix: string): Map<string, Tensor> {
+  const own = [...tensors].filter(([name]) => name.startsWith(prefix));
+  return new Map(own.map(([name, value]) => [name.slice(prefix.length), value]));
 }
 
 /** An encoder from parameters under timm's names; extra ones are ignored. Throws when one is missing or misshapen. */
@@ -117,7 +122,8 @@ function encoderGraph(model: VitConfig, batch: number) {
   return { scope, features: op.reshape(rows, [batch, model.width]) };
 }
 
-function checkpointFile(path: string, stage: string | undefined): string {
+/** A checkpoint file itself, or that of a run's stage (default: the last): its final one, else its newest. */
+export function checkpointFile(path: string, stage: string | undefined): string {
   if (!existsSync(path)) throw new Error(`there is no run folder or checkpoint ${path}`);
   if (statSync(path).isFile()) return path;
   const all = listCheckpoints(path).filter((each) => stage === undefined || each.stage === stage);

@@ -2,7 +2,7 @@
 import { cpus, totalmem } from "node:os";
 import type { SourceInput } from "../data/source.ts";
 import { patchCount, presets, type VitConfig } from "../nn/vit.ts";
-import type { RecipeInput } from "../train/recipe.ts";
+import { defineRecipe, evaluationViewOf, type Recipe, type RecipeInput, type Stage } from "../train/recipe.ts";
 import { type ClOptions, type GraftOptions, method, type Method, type MimOptions } from "./methods.ts";
 
 export interface AutomaticOptions {
@@ -46,15 +46,12 @@ export function automatic(options: AutomaticOptions): RecipeInput {
   const perSecond = 40e9 * Math.max(1, cpus().length);
   const affordable = (hours * 3600 * perSecond) / (images * (workOf.mim + workOf.cl));
   const epochs = Math.round(Math.min(300, Math.max(10, affordable)));
-  // Given for a batch of 256 and scaled linearly; below that the square root of the batch serves Adam better.
-  const base = model.width <= 256 ? 1e-3 : 5e-4;
-  const learningRate = options.learningRate ?? base * Math.sqrt(256 / Math.min(256, batch));
-  const small = model.imageSize <= 64;
+  const learningRate = options.learningRate ?? rateFor(model, batch);
   return method(options.method ?? "layer-grafted", {
     data: data.kind === "folder" && data.shortSide === undefined ? { ...data, shortSide: 2 * model.imageSize } : data,
     model,
     seed,
-    ...(small ? { resize: model.imageSize } : {}),
+    ...(isSmall(model) ? { resize: model.imageSize } : {}),
     ...(options.parent === undefined ? {} : { parent: options.parent }),
     mim: {
       epochs: options.epochs?.mim ?? epochs,
@@ -67,13 +64,46 @@ export function automatic(options: AutomaticOptions): RecipeInput {
       epochs: options.epochs?.cl ?? epochs,
       batch,
       learningRate,
-      // Heads in proportion to the encoder: 4096 at ViT-B.
-      mlpDim: Math.min(4096, Math.max(512, Math.round((model.width * 16) / 3 / 256) * 256)),
-      ...(small ? { views: smallViews } : {}),
+      ...contrastFor(model),
       ...options.cl,
     },
     graft: { rates: model.depth % 3 === 0 ? [0.1, 0.1, 1] : [0.1, 1], ...options.graft },
   });
+}
+
+/**
+ * Both losses as one would choose them for a trained model, on batches of `batch`: for a question about a run that has only
+ * one of them.
+ */
+export function bothLosses(recipe: Recipe, batch: number): readonly Stage[] {
+  const { data, model } = recipe;
+  const { mean, std } = evaluationViewOf(recipe);
+  const { mlpDim, views } = contrastFor(model);
+  const timing = { epochs: 1, batch, learningRate: rateFor(model, batch) };
+  const normalised = { view1: { ...views?.view1, mean, std }, view2: { ...views?.view2, mean, std } };
+  return defineRecipe(
+    method("mtl", {
+      data,
+      model,
+      mim: { ...timing, view: { mean, std } },
+      cl: { ...timing, mlpDim, views: normalised },
+    }),
+  ).stages;
+}
+
+/** Given for a batch of 256 and scaled linearly; below that the square root of the batch serves Adam better. */
+function rateFor({ width }: VitConfig, batch: number): number {
+  return (width <= 256 ? 1e-3 : 5e-4) * Math.sqrt(256 / Math.min(256, batch));
+}
+
+/** Heads in proportion to the encoder, 4096 at ViT-B, and what small images bear. */
+function contrastFor(model: VitConfig): { mlpDim: number; views?: typeof smallViews } {
+  const mlpDim = Math.min(4096, Math.max(512, Math.round((model.width * 16) / 3 / 256) * 256));
+  return { mlpDim, ...(isSmall(model) ? { views: smallViews } : {}) };
+}
+
+function isSmall({ imageSize }: VitConfig): boolean {
+  return imageSize <= 64;
 }
 
 /** Small images: crops that keep most of the picture, and a blur in proportion to its size. */

@@ -103,7 +103,13 @@ export function method(name: Method, options: MethodOptions): RecipeInput {
     "mim-to-cl": () => [mim, graft(cl, mim, hard(options), options)],
     "cl-to-mim": () => [cl, graft(mim, cl, hard(options), options)],
     "layer-grafted": () => [mim, graft(cl, mim, soft(options), options)],
-    "auto-grafted": () => [mim, { ...graft(cl, mim, frozen(options), options), plan: {} }],
+    "auto-grafted": () => [
+      mim,
+      {
+        ...graft(cl, mim, frozen(options), options),
+        plan: { mim: { objective: mim.objective as MimSpec, views: mim.views } },
+      },
+    ],
   };
   const list = plans[name]();
   if (parent !== undefined && list.length === 1)

@@ -2,10 +2,14 @@
 import { latestCheckpoint, pruneCheckpoints, readCheckpoint, saveCheckpoint } from "../run/checkpoint.ts";
 import { MetricsLog, type MetricRow, rewindMetrics } from "../run/metrics.ts";
 import { addNotes, readNotes } from "../run/notes.ts";
+import { readPlan, writePlan } from "../run/graft-plan.ts";
+import { writeSamples } from "../run/samples.ts";
 import { rewindTensorBoard, TensorBoardLog } from "../run/tensorboard.ts";
 import { estimate, type StageEstimate } from "./estimate.ts";
 import { evaluationViewOf, objectiveOf, type Recipe, type Stage } from "./recipe.ts";
 import { createStageStep, openStageLoader, rateAt, stepsOf } from "./stage.ts";
+import { describePlan, measurePlan, withPlan } from "./graft-plan.ts";
+import { layerRates } from "./layer-rates.ts";
 import { checkStarts, initialise } from "./start.ts";
 import { NonFiniteError } from "./step.ts";
 
@@ -54,13 +58,35 @@ export async function train(dir: string, recipe: Recipe, { resume, emit, stopReq
     for (const [index, stage] of recipe.stages.entries()) {
       if (index < first) continue;
       const from = index === first ? within?.path : undefined;
-      const finished = await trainStage(dir, recipe, stage, { index, from, noted, logs, emit, stopRequested });
+      const planned = await planStage(dir, recipe, stage, { again: from !== undefined, emit });
+      const finished = await trainStage(dir, recipe, planned, { index, from, noted, logs, emit, stopRequested });
       if (!finished) return emit({ kind: "done", finished: false });
     }
     emit({ kind: "done", finished: true });
   } finally {
     for (const log of logs) log.close();
   }
+}
+
+/** The stage as it is trained: a planned graft is measured when the stage begins, and read when it goes on. */
+async function planStage(
+  dir: string,
+  recipe: Recipe,
+  stage: Stage,
+  { again, emit }: { again: boolean; emit: TrainOptions["emit"] },
+): Promise<Stage> {
+  if (stage.plan === undefined) return stage;
+  let plan = again ? readPlan(dir, stage.name) : undefined;
+  if (plan === undefined) {
+    emit({ kind: "note", text: `measuring how the two losses conflict, to plan the graft of ${stage.name}` });
+    plan = await measurePlan(dir, recipe, stage);
+    writePlan(dir, plan);
+  }
+  const planned = withPlan(stage, plan);
+  const stages = recipe.stages.map((each) => (each.name === stage.name ? planned : each));
+  writeSamples(dir, { learningRates: layerRates({ ...recipe, stages }) });
+  emit({ kind: "note", text: describePlan(plan) });
+  return planned;
 }
 
 interface StageOptions extends Omit<TrainOptions, "resume"> {

@@ -101,7 +101,13 @@ const initSchema = z.strictObject({
 
 /** How the graft of a stage is planned when the stage begins; the defaults are made for minutes. */
 const planSchema = z.strictObject({
-  warmUpSteps: positive.default(200).describe("steps in which heads that do not exist yet are trained alone"),
+  mim: z
+    .strictObject({ objective: mimSchema, views: z.record(z.string(), viewSpec) })
+    .describe("the loss whose gradient is compared with the stage's own"),
+  warmUpSteps: positive.default(200).describe("steps in which decoder and heads are trained alone"),
+  jointSteps: positive
+    .default(200)
+    .describe("steps in which both losses train the encoder together, before it is looked at"),
   batches: positive.default(32).describe("over which the conflict is measured"),
   lowest: share.default(0.1).describe("factor on the learning rate where the losses conflict least"),
 });
@@ -141,6 +147,10 @@ const stageSchema = z
   .refine((stage) => stage.batch % stage.microBatch === 0, {
     error: "microBatch must divide batch",
     path: ["microBatch"],
+  })
+  .refine((stage) => stage.plan === undefined || stage.init.length > 0, {
+    error: "a graft is planned on the encoder that the stage starts from: give init",
+    path: ["plan"],
   })
   .refine((stage) => stage.warmup < stage.epochs, { error: "warmup must be shorter than epochs", path: ["warmup"] });
 
@@ -211,6 +221,22 @@ export function defineRecipe(input: unknown): Recipe {
 /** The objective of a stage. */
 export function objectiveOf({ model }: Recipe, { objective }: Stage): Objective {
   return createObjective(model, objective);
+}
+
+/**
+ * The two kinds of losses of a stage, each as a stage of its own, with its part of the views and without an anchor: a joint
+ * stage has both.
+ */
+export function lossesOf(recipe: Recipe, stage: Stage): { readonly mim?: Stage; readonly cl?: Stage } {
+  const { objective, views } = stage;
+  const only = (spec: ObjectiveSpec): Stage => {
+    const alone = { ...stage, objective: "l1Anchor" in spec ? { ...spec, l1Anchor: undefined } : spec };
+    const { fields } = objectiveOf(recipe, alone);
+    return { ...alone, views: Object.fromEntries(Object.entries(views).filter(([field]) => field in fields)) };
+  };
+  if (objective.kind === "joint") return { mim: only(objective.mim), cl: only(objective.cl) };
+  const isMim = mimObjectives.some(({ shape }) => shape.kind.value === objective.kind);
+  return isMim ? { mim: only(objective) } : { cl: only(objective) };
 }
 
 /** `encoder` is the prefix of the encoder's parameters where masked image modelling shares it with contrast. */

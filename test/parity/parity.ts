@@ -5,7 +5,9 @@ import { type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { input } from "../../src/graph/ops/index.ts";
 import { compile } from "../../src/onnx/executable.ts";
 import { Scope } from "../../src/nn/scope.ts";
-import { layerOf, type VitConfig } from "../../src/nn/vit.ts";
+import type { VitConfig } from "../../src/nn/vit.ts";
+import { agreements } from "../../src/evaluators/conflict.ts";
+import { belowPrefix } from "../../src/evaluators/encoder.ts";
 import { l1Anchor } from "../../src/objectives/l1-anchor.ts";
 import { mae, type MaeOptions, reconstruct } from "../../src/objectives/mae.ts";
 import { mocov3, type MocoV3Options } from "../../src/objectives/mocov3.ts";
@@ -200,24 +202,12 @@ async function jointResults(fixture: TensorFile, config: Config): Promise<Got> {
   const second = await cl.gradients(all);
   await Promise.all([mim.release(), cl.release()]);
 
-  const cosine = Array.from({ length: config.depth }, (_, block) => {
-    let [dot, a, b] = [0, 0, 0];
-    for (const [name, gradient] of first.gradients) {
-      if (layerOf(name, config.depth) !== block + 1) continue;
-      const other = second.gradients.get(`base_encoder.${name}`)!.data;
-      for (const [i, x] of (gradient.data as Float32Array).entries()) {
-        const y = Number(other[i]);
-        dot += x * y;
-        a += x * x;
-        b += y * y;
-      }
-    }
-    return dot / Math.sqrt(a * b);
-  });
+  const shared = belowPrefix(second.gradients, "base_encoder.");
+  const blocks = agreements(first.gradients, shared).filter(({ group }) => group === "block");
   return new Map([
     ["loss.mim", [first.loss]],
     ["loss.cl", [second.loss]],
-    ["cosine", cosine],
+    ["cosine", blocks.map(({ cosine }) => cosine)],
   ]);
 }
 
