@@ -142,5 +142,5 @@ function movement(before: ReadonlyMap<string, Tensor>, after: ReadonlyMap<string
 
 function copy(step: Step): Map<string, Tensor> {
   const tensors = [...step.state.tensors()].filter(([name]) => !name.startsWith("optimizer."));
-  return new Map(tensors.map(([name, value]) => [name, { ...value, data: value.data.slice() } as Tensor]));
+  return new Map(tensors.map(([name, value]) => [name, { ...value, data: value.data.slice() }]));
 }
