@@ -3,6 +3,7 @@ import { cpus, totalmem } from "node:os";
 import type { SourceInput } from "../data/source.ts";
 import { patchCount, presets, type VitConfig } from "../nn/vit.ts";
 import { defineRecipe, evaluationViewOf, type Recipe, type RecipeInput, type Stage } from "../train/recipe.ts";
+import { imageWork } from "../train/work.ts";
 import { type ClOptions, type GraftOptions, method, type Method, type MimOptions } from "./methods.ts";
 
 export interface AutomaticOptions {
@@ -40,35 +41,38 @@ export function automatic(options: AutomaticOptions): RecipeInput {
   const tokens = patchCount(model) + 1;
   const batch = Math.min(options.batch ?? chooseBatch(images, tokens, model), images);
 
-  // Rough floating-point work per image; the measured estimate is printed before the first step.
-  const weights = 12 * model.depth * model.width ** 2;
-  const workOf = { mim: 6 * weights * (0.25 * tokens) * 1.6, cl: 2 * 8 * weights * tokens };
-  const perSecond = 40e9 * Math.max(1, cpus().length);
-  const affordable = (hours * 3600 * perSecond) / (images * (workOf.mim + workOf.cl));
-  const epochs = Math.round(Math.min(300, Math.max(10, affordable)));
   const learningRate = options.learningRate ?? rateFor(model, batch);
-  return method(options.method ?? "layer-grafted", {
-    data: data.kind === "folder" && data.shortSide === undefined ? { ...data, shortSide: 2 * model.imageSize } : data,
-    model,
-    seed,
-    ...(isSmall(model) ? { resize: model.imageSize } : {}),
-    ...(options.parent === undefined ? {} : { parent: options.parent }),
-    mim: {
-      epochs: options.epochs?.mim ?? epochs,
-      batch,
-      microBatch: microBatchFor(batch, 0.25 * tokens),
-      learningRate,
-      ...options.mim,
-    },
-    cl: {
-      epochs: options.epochs?.cl ?? epochs,
-      batch,
-      learningRate,
-      ...contrastFor(model),
-      ...options.cl,
-    },
-    graft: { rates: model.depth % 3 === 0 ? [0.1, 0.1, 1] : [0.1, 1], ...options.graft },
-  });
+  const recipe = (epochs: number) =>
+    method(options.method ?? "layer-grafted", {
+      data: data.kind === "folder" && data.shortSide === undefined ? { ...data, shortSide: 2 * model.imageSize } : data,
+      model,
+      seed,
+      ...(isSmall(model) ? { resize: model.imageSize } : {}),
+      ...(options.parent === undefined ? {} : { parent: options.parent }),
+      mim: {
+        epochs: options.epochs?.mim ?? epochs,
+        batch,
+        microBatch: microBatchFor(batch, 0.25 * tokens),
+        learningRate,
+        ...options.mim,
+      },
+      cl: {
+        epochs: options.epochs?.cl ?? epochs,
+        batch,
+        learningRate,
+        ...contrastFor(model),
+        ...options.cl,
+      },
+      graft: { rates: model.depth % 3 === 0 ? [0.1, 0.1, 1] : [0.1, 1], ...options.graft },
+    });
+
+  const [least, most] = [10, 300];
+  const longest = defineRecipe(recipe(most));
+  const perEpoch = longest.stages.reduce((sum, stage) => sum + images * imageWork(longest, stage), 0);
+  // Rough operations per second; the measured estimate is printed before the first step.
+  const perSecond = 40e9 * Math.max(1, cpus().length);
+  const affordable = (hours * 3600 * perSecond) / perEpoch;
+  return recipe(Math.round(Math.min(most, Math.max(least, affordable))));
 }
 
 /**

@@ -53,6 +53,21 @@ export interface Step {
 
 export class NonFiniteError extends Error {}
 
+/** The graph of an objective on `batch` samples, before it is differentiated; `trainable` may have a gradient. */
+export function trace(objective: Objective, batch: number) {
+  const scope = new Scope();
+  const fields = Object.fromEntries(
+    Object.entries(objective.fields).map(([name, shape]) => [
+      name,
+      op.input(`batch.${name}`, "float32", [batch, ...shape]),
+    ]),
+  );
+  const { loss, metrics = {} } = objective.loss(scope, objective.encode(scope, fields));
+  const follows = (name: string) => objective.followers?.some(({ target }) => name.startsWith(target)) ?? false;
+  const trainable = [...scope.variables.values()].filter(({ name, role }) => role === "parameter" && !follows(name));
+  return { scope, loss, metrics, trainable };
+}
+
 export async function createStep(objective: Objective, options: StepOptions): Promise<Step> {
   const { batch, microBatch, rules, optimizer, clip, key, executable } = options;
   const parts = batch / microBatch;
@@ -61,24 +76,14 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
   if (objective.coupled && parts !== 1)
     throw new Error(`this objective couples the samples of a batch: its micro-batch must be the batch, ${batch}`);
 
-  // The graph of one micro-batch.
-  const scope = new Scope();
-  const fields = Object.fromEntries(
-    Object.entries(objective.fields).map(([name, shape]) => [
-      name,
-      op.input(`batch.${name}`, "float32", [microBatch, ...shape]),
-    ]),
-  );
-  const { loss, metrics = {} } = objective.loss(scope, objective.encode(scope, fields));
+  const { scope, loss, metrics, trainable } = trace(objective, microBatch);
   const variables = [...scope.variables.values()];
   const followers = objective.followers ?? [];
-  const isFollower = (name: string) => followers.some(({ target }) => name.startsWith(target));
   const treatments = new Map<string, Treatment>();
-  for (const { name, role, shape } of variables)
-    if (role === "parameter" && !isFollower(name)) {
-      const rule = treatment(rules, name);
-      treatments.set(name, { ...rule, decay: rule.decay && shape.length > 1 });
-    }
+  for (const { name, shape } of trainable) {
+    const rule = treatment(rules, name);
+    treatments.set(name, { ...rule, decay: rule.decay && shape.length > 1 });
+  }
   const targets = variables.filter(({ name }) => treatments.get(name)?.frozen === false);
   const derivatives = grad(
     op.mul(loss, 1 / parts),
