@@ -17,6 +17,7 @@ const order = [
   "recipes",
   "interop",
   "report",
+  "study",
   "cli",
 ];
 const exempt = ["index.ts", "webassembly.d.ts"];

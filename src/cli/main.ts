@@ -5,6 +5,7 @@ import { demoCommand } from "./demo.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { pretrainCommand } from "./pretrain.ts";
 import { reportCommand } from "./report.ts";
+import { studyCommand } from "./study.ts";
 
 const { version } = createRequire(import.meta.url)("../../../package.json") as { version: string };
 
@@ -17,6 +18,7 @@ const program = new Command("layergraft")
   .addCommand(demoCommand())
   .addCommand(pretrainCommand())
   .addCommand(evaluateCommand())
+  .addCommand(studyCommand())
   .addCommand(reportCommand());
 for (const command of [program, ...program.commands]) {
   const name = command === program ? "<command>" : command.name();

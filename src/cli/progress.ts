@@ -82,7 +82,8 @@ export function duration(seconds: number): string {
   return whole >= 60 ? `${Math.floor(whole / 60)}m ${two(whole % 60)}s` : `${whole}s`;
 }
 
-function bar(share: number): string {
+/** Twenty blocks and the share in per cent. */
+export function bar(share: number): string {
   const width = 20;
   const full = Math.round(share * width);
   return `${"█".repeat(full)}${"░".repeat(width - full)} ${String(Math.round(100 * share)).padStart(3)}%`;

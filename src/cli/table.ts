@@ -15,10 +15,15 @@ export function formatEvaluation({ columns, rows, notes = [] }: Evaluation): str
       cell(chance),
     ]),
   ];
+  return [align(lines), ...notes].join("\n");
+}
+
+/** Lines of cells as a table: the first line is its head, the first column stands left and the others right. */
+export function align(lines: readonly (readonly string[])[]): string {
   const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
   const text = lines.map((line) =>
     line.map((each, i) => (i === 0 ? each.padEnd(widths[i]!) : each.padStart(widths[i]!))).join("   "),
   );
   const rule = widths.map((width) => "─".repeat(width)).join("───");
-  return [text[0], rule, ...text.slice(1), ...notes].join("\n");
+  return [text[0], rule, ...text.slice(1)].join("\n");
 }

@@ -154,7 +154,8 @@ function domainOf(points: readonly Point[], zero: boolean): [number, number] {
   return size === 0 ? [0, 1] : [low - size / 10, high + size / 10];
 }
 
-function draw(label: string, options: Plot.PlotOptions): Html {
+/** A drawing by Plot as an SVG element; `label` is said by screen readers. */
+export function draw(label: string, options: Plot.PlotOptions): Html {
   const { document } = parseHTML("<html></html>");
   const svg = Plot.plot({
     document,

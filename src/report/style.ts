@@ -51,6 +51,12 @@ th { text-align: left; font-weight: 400; }
 thead th { padding: 0 0 8px 28px; vertical-align: bottom; line-height: 1.3; }
 thead th i { display: inline-block; width: 8px; height: 8px; margin-right: 7px; border-radius: 50%; }
 tbody th { padding: 13px 0; line-height: 1.35; }
+tbody th i { display: inline-block; width: 8px; height: 8px; margin-right: 9px; border-radius: 50%; }
+.wide { overflow-x: auto; }
+.wide table { min-width: 900px; }
+.wide td small { display: block; white-space: nowrap; }
+.drawing { max-width: 820px; margin-top: 20px; }
+.drawing svg { min-width: 620px; }
 tbody th small { display: block; color: var(--quiet); font-size: 13px; }
 td { padding: 13px 0 13px 28px; width: calc(62% / var(--columns)); vertical-align: top; }
 tbody tr { border-top: 1px solid var(--line); }

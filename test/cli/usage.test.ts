@@ -8,9 +8,9 @@ describe("--help", () => {
   it("of the whole lists the commands", async () => {
     const { code, stdout, stderr } = await layergraft(["--help"]);
     expect([code, stderr]).toEqual([0, ""]);
-    for (const name of ["demo", "pretrain", "evaluate", "report"]) expect(stdout).toContain(`\n  ${name} `);
+    for (const name of ["demo", "pretrain", "evaluate", "report", "study"]) expect(stdout).toContain(`\n  ${name} `);
   });
-  it.each(["demo", "pretrain", "evaluate", "report"])("of %s has options and an example", async (name) => {
+  it.each(["demo", "pretrain", "evaluate", "report", "study"])("of %s has options and an example", async (name) => {
     const { code, stdout } = await layergraft([name, "--help"]);
     expect(code).toBe(0);
     expect(stdout).toContain(`Usage: layergraft ${name}`);
@@ -33,6 +33,8 @@ describe("wrong usage ends with 2 and says what was meant", () => {
     [["evaluate", "x", "--protocol", "kn"], "unknown protocol kn", "available: knn, linear, few-shot, retrieval"],
     [["evaluate", "x", "--shots", "1,200%"], "'1,200%' is invalid", "expected a share above 0 % and up to 100 %"],
     [["evaluate", "x", "--shots", "1,half"], "'1,half' is invalid", "expected a whole number of at least 1"],
+    [["study", "--methods", "mim,ml"], "unknown method ml", "available: mim, cl, mtl, mim-to-cl, cl-to-mim"],
+    [["study", "--search", "1,0"], "'1,0' is invalid", "expected a number above 0"],
     [["evaluate"], "missing required argument 'run'", "(layergraft evaluate --help shows options and examples)"],
   ])("%j", async (args, what, hint) => {
     const { code, stdout, stderr } = await layergraft(args);

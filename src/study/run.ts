@@ -1,0 +1,190 @@
+/**
+ * A study's folder:
+ *
+ *     study.json         the options                 cells/<id>/      a run folder each, see run/folder.ts
+ *     environment.json   versions, machine, commit   baselines.json   a random encoder and pixels, evaluated
+ *     results.json, table.md, table.csv, *.svg, report.html           written anew when a cell ends, see outputs.ts
+ */
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import * as z from "zod";
+import { runtimeVersion } from "../onnx/executable.ts";
+import { listCheckpoints, pruneCheckpoints } from "../run/checkpoint.ts";
+import { describeEnvironment, type Environment, environmentSchema } from "../run/environment.ts";
+import { messageOf } from "../run/errors.ts";
+import { type Evaluation, evaluationSchema, readEvaluation } from "../run/evaluation.ts";
+import { readJson, writeJson } from "../run/json.ts";
+import { baselines as baselinesOf, evaluate, evaluateEncoders } from "../train/evaluate.ts";
+import type { TrainEvent } from "../train/loop.ts";
+import { pretrain } from "../train/pretrain.ts";
+import { defineRecipe } from "../train/recipe.ts";
+import { writeOutputs } from "./outputs.ts";
+import { type Cell, cellCount, readyCells, recipeOf, type StudyOptions } from "./plan.ts";
+import { type Known, outcomesOf, resultsOf, type StudyResults } from "./results.ts";
+
+export interface RunOptions {
+  readonly out: string;
+  readonly study: StudyOptions;
+  /** Cells trained at a time; the cores are divided among them (default 1). */
+  readonly jobs?: number;
+  readonly onEvent?: (event: StudyEvent) => void;
+  /** Aborting saves what is being trained and ends early. */
+  readonly signal?: AbortSignal;
+  /** The command line to record. */
+  readonly command?: string;
+}
+
+/** What a study tells the outside. */
+export type StudyEvent =
+  | { readonly kind: "study"; readonly done: number; readonly failed: number; readonly cells: number }
+  | { readonly kind: "cell"; readonly cell: string; readonly state: CellState }
+  | { readonly kind: "failed"; readonly cell: string; readonly reason: string }
+  | { readonly kind: "training"; readonly cell: string; readonly event: TrainEvent };
+export type CellState = "training" | "evaluating" | "done" | "stopped";
+
+export interface StudyOutcome {
+  readonly results: StudyResults;
+  /** False when the study was asked to stop before its end. */
+  readonly finished: boolean;
+}
+
+/**
+ * Trains and evaluates what the folder does not have yet, and writes tables, pictures and report. A cell that fails is told
+ * of and left out while the others go on; the next start tries it again. Throws when the folder holds another study or
+ * the images cannot be evaluated.
+ */
+export async function runStudy(options: RunOptions): Promise<StudyOutcome> {
+  const { out, study, jobs = 1, onEvent = () => undefined, signal } = options;
+  const found = findStudy(options);
+  // done first, because it shows whether the images can be evaluated at all
+  const baselines = readJson(join(out, "baselines.json"), evaluationSchema) ?? (await evaluateBaselines(options));
+  const environment = found ?? createStudy(options, baselines);
+  const evaluations = new Map<string, Evaluation>();
+  const failures = new Map<string, string>();
+  for (const id of readdirSync(join(out, "cells"))) {
+    const evaluation = readEvaluation(cellFolder(out, id));
+    if (evaluation !== undefined) evaluations.set(id, evaluation);
+  }
+  const known: Known = { evaluations, failures, baselines };
+  const tell = () => {
+    const results = resultsOf(study, known);
+    writeOutputs(out, study, results, environment);
+    onEvent({ kind: "study", done: evaluations.size, failed: failures.size, cells: cellCount(study) });
+    return results;
+  };
+
+  let results = tell();
+  const running = new Map<string, Promise<void>>();
+  const run = async (cell: Cell) => {
+    try {
+      const evaluation = await runCell(options, cell);
+      if (evaluation !== undefined) evaluations.set(cell.id, evaluation);
+    } catch (error) {
+      failures.set(cell.id, messageOf(error));
+      onEvent({ kind: "failed", cell: cell.id, reason: messageOf(error) });
+    }
+    running.delete(cell.id);
+    results = tell();
+  };
+  for (;;) {
+    const open = signal?.aborted !== true && running.size < jobs;
+    const next = open ? readyCells(study, outcomesOf(known)).find(({ id }) => !running.has(id)) : undefined;
+    if (next !== undefined) running.set(next.id, run(next));
+    else if (running.size > 0) await Promise.race(running.values());
+    else return { results, finished: signal?.aborted !== true };
+  }
+}
+
+/** The environment of the study in the folder; undefined when there is none yet. Throws when it is not this one. */
+function findStudy({ out, study }: RunOptions): Environment | undefined {
+  const found = readJson(join(out, "study.json"), z.unknown());
+  if (found === undefined) {
+    if (existsSync(out) && readdirSync(out).length > 0)
+      throw new Error(`${out} is not empty and holds no study; choose another --out or empty it`);
+    return undefined;
+  }
+  const wanted: unknown = JSON.parse(JSON.stringify(study));
+  if (!isDeepStrictEqual(found, wanted))
+    throw new Error(
+      `${out} holds another study (${firstDifference(found, wanted)}); go on with its own command, or choose another --out`,
+    );
+  return readJson(join(out, "environment.json"), environmentSchema);
+}
+
+/** Starts the folder. */
+function createStudy({ out, study, command }: RunOptions, baselines: Evaluation): Environment {
+  const facts = { seed: 0, onnxruntime: runtimeVersion };
+  const environment = describeEnvironment(command === undefined ? facts : { ...facts, command });
+  mkdirSync(out, { recursive: true });
+  writeJson(join(out, "study.json"), study);
+  mkdirSync(join(out, "cells"), { recursive: true });
+  writeJson(join(out, "baselines.json"), baselines);
+  writeJson(join(out, "environment.json"), environment); // last: without it the folder is started again
+  return environment;
+}
+
+/** `settings.cl.epochs is 40 there, 20 now` */
+function firstDifference(found: unknown, wanted: unknown, path: readonly string[] = []): string {
+  const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
+  if (isObject(found) && isObject(wanted)) {
+    const keys = [...new Set([...Object.keys(found), ...Object.keys(wanted)])];
+    const key = keys.find((each) => !isDeepStrictEqual(found[each], wanted[each]))!;
+    return firstDifference(found[key], wanted[key], [...path, key]);
+  }
+  return `${path.join(".")} is ${JSON.stringify(found) ?? "not set"} there, ${JSON.stringify(wanted) ?? "not set"} now`;
+}
+
+/** What every encoder is asked: on the same splits, with the same draws. */
+function questions({ study: { evaluation }, jobs = 1 }: RunOptions) {
+  return {
+    ...evaluation,
+    protocols: ["knn", "linear", "few-shot"] as const,
+    shots: [1, 2, 5, "1%", "10%"] as const,
+    seed: 0,
+    threads: threadsOf(jobs),
+  };
+}
+
+/** What any trained encoder should beat. */
+function evaluateBaselines(options: RunOptions): Promise<Evaluation> {
+  const recipe = defineRecipe(recipeOf(options.study, readyCells(options.study, new Map())[0]!));
+  const { data, ...rest } = questions(options);
+  return evaluateEncoders(baselinesOf(recipe), data, rest);
+}
+
+/** Trains a cell to its end, from where it was stopped, and evaluates it; undefined when asked to stop before that. */
+async function runCell(options: RunOptions, cell: Cell): Promise<Evaluation | undefined> {
+  const { out, study, jobs = 1, onEvent = () => undefined, signal } = options;
+  const { id, parent } = cell;
+  const dir = cellFolder(out, id);
+  const tell = (state: CellState) => onEvent({ kind: "cell", cell: id, state });
+  tell("training");
+  const resume = existsSync(join(dir, "recipe.json"));
+  if (!resume) rmSync(dir, { recursive: true, force: true }); // of a start that was killed
+  const start = parent === undefined ? undefined : listCheckpoints(cellFolder(out, parent)).at(-1)!.path;
+  const { finished } = await pretrain({
+    out: dir,
+    ...(resume ? { resume } : { recipe: { ...recipeOf(study, cell, start), threads: threadsOf(jobs) } }),
+    onEvent: (event) => onEvent({ kind: "training", cell: id, event }),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  if (!finished) {
+    tell("stopped");
+    return undefined;
+  }
+  tell("evaluating");
+  pruneCheckpoints(dir, { keep: 1 }); // only the final one is of use now
+  const evaluation = await evaluate(dir, { ...questions(options), contenders: ["last"] });
+  tell("done");
+  return evaluation;
+}
+
+function threadsOf(jobs: number): number {
+  return Math.max(1, Math.floor(cpus().length / jobs));
+}
+
+function cellFolder(out: string, id: string): string {
+  return join(out, "cells", id);
+}

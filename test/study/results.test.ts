@@ -1,0 +1,137 @@
+import { describe, expect, it } from "vitest";
+import { type Method, methods } from "../../src/recipes/methods.ts";
+import type { Evaluation } from "../../src/run/evaluation.ts";
+import { type Cell, type Outcome, readyCells, type StudyOptions } from "../../src/study/plan.ts";
+import { outcomesOf, resultsOf } from "../../src/study/results.ts";
+import { csvTable, markdownTable } from "../../src/study/table.ts";
+import { tiny } from "./tiny.ts";
+
+const study: StudyOptions = { ...tiny, methods: Object.keys(methods) as Method[], seeds: 3, search: [1, 2] };
+
+const labels = [
+  ["knn", "k-NN, 4 classes"],
+  ["linear", "linear probe, 4 classes"],
+  ["few-shot", "1 label per class, 4 classes"],
+  ["few-shot", "10 % of labels, 4 classes"],
+] as const;
+
+/** Four questions, the same score in all of them. */
+function evaluation(name: string, score: number): Evaluation {
+  const rows = labels.map(([protocol, label]) => ({
+    protocol,
+    label,
+    metric: "accuracy",
+    values: { [name]: score },
+    validation: { [name]: score },
+  }));
+  return { columns: [{ name, title: name }], rows };
+}
+
+/** A whole study in which a cell's score is what `scoreOf` says. */
+function resultsWith(scoreOf: (cell: Cell) => number) {
+  const evaluations = new Map<string, Evaluation>();
+  const failures = new Map<string, string>();
+  for (let cell; (cell = readyCells(study, outcomesOf({ evaluations, failures }))[0]) !== undefined;) {
+    const score = scoreOf(cell);
+    if (Number.isNaN(score)) failures.set(cell.id, "the loss is NaN");
+    else evaluations.set(cell.id, evaluation("last", score));
+  }
+  return resultsOf(study, { evaluations, failures, baselines: evaluation("random", 0.1) });
+}
+
+const paper: Record<string, number> = {
+  "mim-first": 0.3,
+  "cl-first": 0.35,
+  mim: 0.32,
+  cl: 0.4,
+  mtl: 0.38,
+  "mim-to-cl": 0.45,
+  "cl-to-mim": 0.3,
+  "layer-grafted": 0.5,
+  "auto-grafted": 0.6,
+};
+/** Seeds lift all methods alike; each has a little noise of its own; factor 2 is a bit better. */
+const like =
+  (table: Record<string, number>) =>
+  ({ entry, seed, factor }: Cell) =>
+    table[entry]! + 0.05 * seed + 0.001 * ((entry.length * (seed + 1)) % 3) + 0.01 * factor;
+
+const verdictsOf = (scoreOf: (cell: Cell) => number) =>
+  Object.fromEntries(resultsWith(scoreOf).statements.map(({ claim, verdict }) => [claim, verdict]));
+
+describe("statements", () => {
+  it("agree with a study like the paper's, though seeds differ more than methods", () => {
+    expect(verdictsOf(like(paper))).toEqual({
+      "MIM → CL is better than joint training": "agrees",
+      "CL → MIM is the worst way to combine the two": "agrees",
+      "layer-grafted is the best with few labels": "agrees",
+    });
+  });
+
+  it("do not when methods change places", () => {
+    expect(verdictsOf(like({ ...paper, mtl: 0.7, "cl-to-mim": 0.8 }))).toEqual({
+      "MIM → CL is better than joint training": "does not agree",
+      "CL → MIM is the worst way to combine the two": "does not agree",
+      "layer-grafted is the best with few labels": "does not agree",
+    });
+  });
+
+  it("are within noise when seeds disagree", () => {
+    const noisy = (cell: Cell) => like(paper)(cell) + (cell.entry === "mim-to-cl" ? 0.2 * (cell.seed - 1) : 0);
+    expect(verdictsOf(noisy)["MIM → CL is better than joint training"]).toBe("within noise");
+  });
+
+  it("say what was compared: the best rival by its mean", () => {
+    const { statements } = resultsWith(like(paper));
+    expect(statements.at(-1)).toMatchObject({
+      compared: "few labels (mean): layer-grafted minus MIM → CL",
+      comparison: { seeds: 3, difference: expect.closeTo(0.05, 1) as number },
+    });
+  });
+});
+
+describe("the table", () => {
+  const results = resultsWith(like(paper));
+  const row = (entry: string) => results.entries.find((each) => each.entry === entry)!;
+
+  it("has mean and deviation over seeds with the chosen learning rate", () => {
+    expect(row("cl")).toMatchObject({ learningRate: 0.02, search: [{ learningRate: 0.01 }, { learningRate: 0.02 }] });
+    expect(row("cl").seeds.map(({ cell }) => cell)).toEqual(["cl-x2-s0", "cl-x2-s1", "cl-x2-s2"]);
+    expect(row("cl").mean[0]).toBeCloseTo(0.47, 2);
+    expect(row("cl").deviation[0]).toBeCloseTo(0.05, 2);
+  });
+
+  it("says what each row has spent", () => {
+    expect(row("layer-grafted").spent).toBeCloseTo(1, 2);
+    expect(row("mim-first").spent + row("cl-first").spent).toBeCloseTo(1, 2);
+  });
+
+  it("is written as Markdown with the best in bold, and as CSV with every seed", () => {
+    const lines = markdownTable(results).trim().split("\n");
+    expect(lines[0]).toBe("| accuracy, % | budget | k-NN | linear probe | 1 label per class | 10 % of labels |");
+    expect(lines.filter((line) => line.includes("**"))).toEqual([
+      expect.stringMatching(/^\| auto-grafted \| 100 % \| \*\*67/),
+    ]);
+    expect(lines).toContain("| random |  | 10.0 | 10.0 | 10.0 | 10.0 |");
+    expect(csvTable(results).trim().split("\n")).toHaveLength(1 + 1 + 9 * 3);
+  });
+});
+
+it("what failed is told, and the rest is judged without it", () => {
+  const scoreOf = like(paper);
+  const { failed, entries, statements } = resultsWith((cell) =>
+    cell.entry === "mtl" && cell.seed === 1 ? Number.NaN : scoreOf(cell),
+  );
+  expect(failed).toEqual([{ cell: "mtl-x2-s1", reason: "the loss is NaN" }]);
+  expect(entries.find(({ entry }) => entry === "mtl")!.seeds.map(({ seed }) => seed)).toEqual([0, 2]);
+  expect(statements[0]!.comparison.seeds).toBe(2);
+});
+
+it("an outcome is the k-NN accuracy on the validation split", () => {
+  const evaluations = new Map([["a", evaluation("last", 0.25)]]);
+  const outcomes = outcomesOf({ evaluations, failures: new Map([["b", "why"]]) });
+  expect([...outcomes]).toEqual<[string, Outcome][]>([
+    ["b", { failed: "why" }],
+    ["a", { validation: 0.25 }],
+  ]);
+});
