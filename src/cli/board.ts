@@ -77,11 +77,15 @@ export function createBoard({ json, stream = process.stdout }: { json: boolean; 
         const { cell, state } = event;
         const begun = cells.get(cell)?.started ?? performance.now();
         const took = duration((performance.now() - begun) / 1000);
-        if (state === "training" || state === "evaluating") cells.set(cell, { started: begun, from: 0, text: state });
-        else {
+        if (state === "done" || state === "stopped" || state === "measured") {
           cells.delete(cell);
-          say(state === "done" ? `${cell.padEnd(24)} done in ${took}` : `${cell.padEnd(24)} saved, to go on later`);
-        }
+          const what = {
+            done: `done in ${took}`,
+            stopped: "saved, to go on later",
+            measured: `conflict measured in ${took}`,
+          };
+          say(`${cell.padEnd(24)} ${what[state]}`);
+        } else cells.set(cell, { started: begun, from: 0, text: state });
       } else {
         const { cell, event: training } = event;
         const { started: begun, from } = cells.get(cell)!;

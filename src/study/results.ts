@@ -1,4 +1,6 @@
 /** From the cells' evaluations to the study's table, and to what it says about the paper's claims. */
+import { distribution } from "../evaluators/conflict.ts";
+import type { Conflict, ConflictRow } from "../run/conflict.ts";
 import type { Evaluation } from "../run/evaluation.ts";
 import {
   budgetOf,
@@ -71,6 +73,8 @@ export interface StudyResults {
     readonly entry: Entry;
     readonly minus: Entry;
   })[];
+  /** How the two losses lie to each other in joint training, one row per block over the batches of all seeds. */
+  readonly conflict: readonly ConflictRow[];
   readonly failed: readonly { readonly cell: string; readonly reason: string }[];
 }
 
@@ -80,6 +84,8 @@ export interface Known {
   readonly evaluations: ReadonlyMap<string, Evaluation>;
   /** Reasons by cell. */
   readonly failures: ReadonlyMap<string, string>;
+  /** Of jointly trained cells. */
+  readonly conflicts?: ReadonlyMap<string, Conflict>;
   /** Encoders that need no training, a column each. */
   readonly baselines?: Evaluation;
 }
@@ -129,6 +135,13 @@ export function resultsOf(options: StudyOptions, known: Known): StudyResults {
       deviation: columns.map((values) => (values.length < 2 ? null : deviation(values))),
     };
   });
+  const joint = entries.find(({ entry }) => entry === "mtl")?.seeds ?? [];
+  const conflicts = new Map(
+    joint.flatMap(({ seed, cell }) => {
+      const conflict = known.conflicts?.get(cell);
+      return conflict === undefined ? [] : [[seed, conflict] as const];
+    }),
+  );
   return {
     questions,
     baselines: (known.baselines?.columns ?? []).map(({ name, title }) => ({
@@ -136,8 +149,9 @@ export function resultsOf(options: StudyOptions, known: Known): StudyResults {
       scores: scoresOf(known.baselines!, name),
     })),
     entries,
-    statements: statementsOf(questions, entries),
+    statements: [...statementsOf(questions, entries), ...conflictStatement(conflicts)],
     differences: differencesOf(questions, entries),
+    conflict: pooled([...conflicts.values()]),
     failed: [...known.failures].map(([cell, reason]) => ({ cell, reason })).sort((a, b) => (a.cell < b.cell ? -1 : 1)),
   };
 }
@@ -191,6 +205,25 @@ function statementsOf(questions: readonly Question[], entries: readonly EntryRes
       ranked("few-shot", ["mim", "cl", "mtl", "mim-to-cl", "cl-to-mim"])[0],
     ),
   ];
+}
+
+/** The paper's Figure 1 in one number: how much the mean cosine of a block falls from one block to the next. */
+function conflictStatement(conflicts: ReadonlyMap<number, Conflict>): Statement[] {
+  const falls = new Map([...conflicts].map(([seed, { trends }]) => [seed, -trends.block.slopePerBlock]));
+  const comparison = compare(falls, new Map([...falls.keys()].map((seed) => [seed, 0])));
+  if (comparison === undefined) return [];
+  const compared = "MTL: fall of the mean cosine of both gradients from block to block, in hundredths";
+  return [{ claim: "the conflict grows with depth", compared, comparison, verdict: verdictOf(comparison) }];
+}
+
+/** The batches of several encoders as if they were of one. */
+function pooled(conflicts: readonly Conflict[]): ConflictRow[] {
+  const blocks = conflicts.map(({ rows }) => rows.filter(({ group }) => group === "block"));
+  return (blocks[0] ?? []).map(({ block, group }, i) => {
+    const all = (name: "cosines" | "mimNorms" | "clNorms") => blocks.flatMap((rows) => rows[i]![name]);
+    const cosines = all("cosines");
+    return { block, group, ...distribution(cosines), cosines, mimNorms: all("mimNorms"), clNorms: all("clNorms") };
+  });
 }
 
 function differencesOf(questions: readonly Question[], entries: readonly EntryResult[]) {

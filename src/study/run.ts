@@ -12,10 +12,12 @@ import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
 import { runtimeVersion } from "../onnx/executable.ts";
 import { listCheckpoints, pruneCheckpoints } from "../run/checkpoint.ts";
+import { type Conflict, readConflict } from "../run/conflict.ts";
 import { describeEnvironment, type Environment, environmentSchema } from "../run/environment.ts";
 import { messageOf } from "../run/errors.ts";
 import { type Evaluation, evaluationSchema, readEvaluation } from "../run/evaluation.ts";
 import { readJson, writeJson } from "../run/json.ts";
+import { measureConflict } from "../train/conflict.ts";
 import { baselines as baselinesOf, evaluate, evaluateEncoders } from "../train/evaluate.ts";
 import type { TrainEvent } from "../train/loop.ts";
 import { pretrain } from "../train/pretrain.ts";
@@ -42,7 +44,7 @@ export type StudyEvent =
   | { readonly kind: "cell"; readonly cell: string; readonly state: CellState }
   | { readonly kind: "failed"; readonly cell: string; readonly reason: string }
   | { readonly kind: "training"; readonly cell: string; readonly event: TrainEvent };
-export type CellState = "training" | "evaluating" | "done" | "stopped";
+export type CellState = "training" | "evaluating" | "done" | "stopped" | "measuring" | "measured";
 
 export interface StudyOutcome {
   readonly results: StudyResults;
@@ -67,7 +69,8 @@ export async function runStudy(options: RunOptions): Promise<StudyOutcome> {
     const evaluation = readEvaluation(cellFolder(out, id));
     if (evaluation !== undefined) evaluations.set(id, evaluation);
   }
-  const known: Known = { evaluations, failures, baselines };
+  const conflicts = new Map<string, Conflict>();
+  const known: Known = { evaluations, failures, conflicts, baselines };
   const tell = () => {
     const results = resultsOf(study, known);
     writeOutputs(out, study, results, environment);
@@ -93,8 +96,21 @@ export async function runStudy(options: RunOptions): Promise<StudyOutcome> {
     const next = open ? readyCells(study, outcomesOf(known)).find(({ id }) => !running.has(id)) : undefined;
     if (next !== undefined) running.set(next.id, run(next));
     else if (running.size > 0) await Promise.race(running.values());
-    else return { results, finished: signal?.aborted !== true };
+    else break;
   }
+
+  for (const { cell } of results.entries.find(({ entry }) => entry === "mtl")?.seeds ?? []) {
+    const dir = cellFolder(out, cell);
+    const measure = async () => {
+      onEvent({ kind: "cell", cell, state: "measuring" });
+      const measured = await measureConflict(dir, { threads: cpus().length });
+      onEvent({ kind: "cell", cell, state: "measured" });
+      return measured;
+    };
+    const conflict = readConflict(dir) ?? (signal?.aborted === true ? undefined : await measure());
+    if (conflict !== undefined) conflicts.set(cell, conflict);
+  }
+  return { results: tell(), finished: signal?.aborted !== true };
 }
 
 /** The environment of the study in the folder; undefined when there is none yet. Throws when it is not this one. */

@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { type Method, methods } from "../../src/recipes/methods.ts";
+import { distribution } from "../../src/evaluators/conflict.ts";
+import type { Conflict } from "../../src/run/conflict.ts";
 import type { Evaluation } from "../../src/run/evaluation.ts";
 import { type Cell, type Outcome, readyCells, type StudyOptions } from "../../src/study/plan.ts";
 import { outcomesOf, resultsOf } from "../../src/study/results.ts";
@@ -114,6 +116,53 @@ describe("the table", () => {
     ]);
     expect(lines).toContain("| random |  | 10.0 | 10.0 | 10.0 | 10.0 |");
     expect(csvTable(results).trim().split("\n")).toHaveLength(1 + 1 + 9 * 3);
+  });
+});
+
+describe("the conflict of joint training", () => {
+  /** Two blocks, two batches; the mean cosine falls by `fall` from the first block to the second. */
+  const conflictWith = (fall: number): Conflict => {
+    const loss = { objective: "mae", partsOf: "mtl", warmUpSteps: 0, loss: 1 };
+    const rows = [0, 1].map((block) => {
+      const cosines = [0.2 - fall * block, 0.1 - fall * block];
+      return { block, group: "block" as const, ...distribution(cosines), cosines, mimNorms: [1, 1], clNorms: [1, 1] };
+    });
+    const same = { rankCorrelation: -Math.sign(fall), slopePerBlock: -fall };
+    return {
+      encoder: { stage: "mtl", step: 1, checkpoint: "mtl" },
+      mim: loss,
+      cl: loss,
+      batches: 2,
+      batch: 8,
+      seed: 0,
+      rows,
+      trends: { attention: same, mlp: same, norm: same, block: same },
+    };
+  };
+  const judge = (...falls: number[]) => {
+    const options = { ...tiny, methods: ["mtl" as const], seeds: falls.length };
+    const cells = falls.map((fall, seed) => [`mtl-x1-s${seed}`, fall] as const);
+    return resultsOf(options, {
+      evaluations: new Map(cells.map(([cell]) => [cell, evaluation("last", 0.5)])),
+      failures: new Map(),
+      conflicts: new Map(cells.map(([cell, fall]) => [cell, conflictWith(fall)])),
+    });
+  };
+
+  it.each([
+    ["agrees", [0.3, 0.31, 0.29]],
+    ["does not agree", [-0.3, -0.31, -0.29]],
+    ["within noise", [0.3, -0.2, 0.1]],
+  ] as const)("%s with falls of %j", (verdict, falls) => {
+    const [statement, ...others] = judge(...falls).statements;
+    expect(others).toEqual([]);
+    expect(statement).toMatchObject({ claim: "the conflict grows with depth", verdict, comparison: { seeds: 3 } });
+  });
+
+  it("is pooled over seeds", () => {
+    const { conflict } = judge(0.3, 0.1);
+    expect(conflict.map(({ cosines }) => cosines.length)).toEqual([4, 4]);
+    expect(conflict.map(({ negative }) => negative)).toEqual([0, 0.5]);
   });
 });
 
