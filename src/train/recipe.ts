@@ -104,9 +104,9 @@ const planSchema = z.strictObject({
   mim: z
     .strictObject({ objective: mimSchema, views: z.record(z.string(), viewSpec) })
     .describe("the loss whose gradient is compared with the stage's own"),
-  warmUpSteps: positive.default(200).describe("steps in which decoder and heads are trained alone"),
+  warmUpSteps: positive.default(100).describe("steps in which decoder and heads are trained alone"),
   jointSteps: positive
-    .default(200)
+    .default(100)
     .describe("steps in which both losses train the encoder together, before it is looked at"),
   batches: positive.default(32).describe("over which the conflict is measured"),
   lowest: share.default(0.1).describe("factor on the learning rate where the losses conflict least"),
