@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
 import { demoCommand } from "./demo.ts";
 import { evaluateCommand } from "./evaluate.ts";
+import { graftPlanCommand } from "./graft-plan.ts";
 import { pretrainCommand } from "./pretrain.ts";
 import { reportCommand } from "./report.ts";
 import { studyCommand } from "./study.ts";
@@ -19,6 +20,7 @@ const program = new Command("layergraft")
   .addCommand(pretrainCommand())
   .addCommand(evaluateCommand())
   .addCommand(studyCommand())
+  .addCommand(graftPlanCommand())
   .addCommand(reportCommand());
 for (const command of [program, ...program.commands]) {
   const name = command === program ? "<command>" : command.name();

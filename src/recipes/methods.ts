@@ -209,7 +209,7 @@ function frozen({ graft: { fixTo } = {} }: MethodOptions): RateRule[] {
 }
 
 /** MoCo v3's way to a stable Transformer (its section 4.2); after MIM it keeps what MIM has learned. */
-const frozenPatches: RateRule[] = [{ match: "patch_embed\\.", frozen: true }];
+export const frozenPatches: RateRule[] = [{ match: "patch_embed\\.", frozen: true }];
 
 type Spec = StageInput["objective"];
 type MimSpec = Extract<Spec, { kind: "mae" | "simmim" }>;

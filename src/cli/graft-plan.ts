@@ -1,0 +1,82 @@
+import { Command } from "commander";
+import { openRun } from "../run/folder.ts";
+import { listCheckpoints } from "../run/checkpoint.ts";
+import { writePlan } from "../run/graft-plan.ts";
+import { bothLosses } from "../recipes/automatic.ts";
+import { frozenPatches } from "../recipes/methods.ts";
+import { describePlan, measurePlan } from "../train/graft-plan.ts";
+import { defineRecipe, lossesOf, type Recipe, type Stage } from "../train/recipe.ts";
+import { positive, whole } from "./options.ts";
+import { createOutput } from "./progress.ts";
+import { align } from "./table.ts";
+
+interface Options {
+  lowest: number;
+  warmUp: number;
+  jointSteps: number;
+  batches: number;
+  threads?: number;
+  json: boolean;
+}
+
+export function graftPlanCommand(): Command {
+  return new Command("graft-plan")
+    .description("propose a learning rate per block for contrast on top of a run's MIM stage, from measured conflict")
+    .argument("<run>", "run folder with a finished MIM stage")
+    .option("--lowest <factor>", "on the learning rate where the losses conflict least", positive, 0.1)
+    .option("--warm-up <n>", "steps in which decoder and heads are trained alone", whole(), 100)
+    .option("--joint-steps <n>", "steps in which both losses train the encoder together", whole(), 100)
+    .option("--batches <n>", "over which their gradients are then compared", whole(2), 32)
+    .option("--threads <n>", "of the steps (default: the run's)", whole())
+    .option("--json", "print the plan as JSON", false)
+    .addHelpText(
+      "after",
+      "\nExamples:\n  layergraft graft-plan runs/photos\n  layergraft graft-plan runs/mim --lowest 0.03",
+    )
+    .action(async (run: string, { lowest, warmUp, jointSteps, batches, threads, json }: Options) => {
+      const output = createOutput({ json });
+      const saved = defineRecipe(openRun(run).recipe);
+      const recipe = threads === undefined ? saved : { ...saved, threads };
+      const { stage, parent } = graftOf(run, recipe);
+      const plan = { ...stage.plan!, lowest: Math.min(1, lowest), warmUpSteps: warmUp, jointSteps, batches };
+      const planned = await measurePlan(run, recipe, { ...stage, plan }, (done, total, what) =>
+        output.work(what, done, total),
+      );
+      output.work("", 1, 1);
+      writePlan(run, planned);
+      const rows = planned.blocks.map((block, i) => [
+        String(i),
+        block.cosine.toFixed(3),
+        block.deviation.toFixed(3),
+        `${Math.round(100 * block.negative)} %`,
+        block.movement.toFixed(3),
+        block.rate.toPrecision(2),
+      ]);
+      const head = ["block", "mean cosine", "deviation", "negative", "moved", "learning rate"];
+      output.say(`${align([head, ...rows])}\n\n${describePlan(planned)}`);
+      const rates = planned.blocks.map(({ rate }) => Number(rate.toPrecision(2))).join(",");
+      output.say(`layergraft pretrain IMAGES --recipe layer-grafted --parent ${parent} --rates ${rates}`);
+      output.result(planned);
+    });
+}
+
+/** The contrastive stage to plan, on the run's last finished MIM stage. Throws one sentence when there is none. */
+function graftOf(run: string, recipe: Recipe): { stage: Stage; parent: string } {
+  const finals = listCheckpoints(run).filter(({ final }) => final);
+  const checkpointOf = (name: string) => finals.find(({ stage }) => stage === name)?.path;
+  const below = recipe.stages.findLast((each) => {
+    const { mim, cl } = lossesOf(recipe, each);
+    return mim !== undefined && cl === undefined && checkpointOf(each.name) !== undefined;
+  });
+  if (below === undefined)
+    throw new Error(`the run in ${run} has no finished stage of masked image modelling to build on`);
+  const having = [...recipe.stages, ...bothLosses(recipe, below.batch)];
+  const cl = having.flatMap((each) => lossesOf(recipe, each).cl ?? [])[0]!;
+  const mim = { objective: lossesOf(recipe, below).mim!.objective as Planned["objective"], views: below.views };
+  const plan: Stage["plan"] = { mim, lowest: 0.1, warmUpSteps: 100, jointSteps: 100, batches: 32 };
+  const init = [{ stage: below.name, match: "" }];
+  const stage = { ...cl, name: "graft", rates: [...frozenPatches], init, plan };
+  return { stage, parent: checkpointOf(below.name)! };
+}
+
+type Planned = NonNullable<Stage["plan"]>["mim"];
