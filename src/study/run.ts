@@ -65,11 +65,13 @@ export async function runStudy(options: RunOptions): Promise<StudyOutcome> {
   const environment = found ?? createStudy(options, baselines);
   const evaluations = new Map<string, Evaluation>();
   const failures = new Map<string, string>();
+  const conflicts = new Map<string, Conflict>();
   for (const id of readdirSync(join(out, "cells"))) {
     const evaluation = readEvaluation(cellFolder(out, id));
     if (evaluation !== undefined) evaluations.set(id, evaluation);
+    const conflict = readConflict(cellFolder(out, id));
+    if (conflict !== undefined) conflicts.set(id, conflict);
   }
-  const conflicts = new Map<string, Conflict>();
   const known: Known = { evaluations, failures, conflicts, baselines };
   const tell = () => {
     const results = resultsOf(study, known);
@@ -100,17 +102,13 @@ export async function runStudy(options: RunOptions): Promise<StudyOutcome> {
   }
 
   for (const { cell } of results.entries.find(({ entry }) => entry === "mtl")?.seeds ?? []) {
-    const dir = cellFolder(out, cell);
-    const measure = async () => {
-      onEvent({ kind: "cell", cell, state: "measuring" });
-      const measured = await measureConflict(dir, { threads: cpus().length });
-      onEvent({ kind: "cell", cell, state: "measured" });
-      return measured;
-    };
-    const conflict = readConflict(dir) ?? (signal?.aborted === true ? undefined : await measure());
-    if (conflict !== undefined) conflicts.set(cell, conflict);
+    if (signal?.aborted === true || conflicts.has(cell)) continue;
+    onEvent({ kind: "cell", cell, state: "measuring" });
+    conflicts.set(cell, await measureConflict(cellFolder(out, cell), { threads: cpus().length }));
+    onEvent({ kind: "cell", cell, state: "measured" });
+    results = tell();
   }
-  return { results: tell(), finished: signal?.aborted !== true };
+  return { results, finished: signal?.aborted !== true };
 }
 
 /** The environment of the study in the folder; undefined when there is none yet. Throws when it is not this one. */
