@@ -3,6 +3,7 @@
 // Train and measure: what the command line does, as functions.
 export { pretrain, type PretrainOptions, type PretrainResult } from "./train/pretrain.ts";
 export { baselines, type Contender, evaluate, evaluateEncoders, type EvaluateOptions } from "./train/evaluate.ts";
+export { type ConflictOptions, measureConflict } from "./train/conflict.ts";
 export type { TrainEvent } from "./train/loop.ts";
 export type { StageEstimate } from "./train/estimate.ts";
 export { drawPictures } from "./report/pictures.ts";
@@ -10,7 +11,7 @@ export { renderReport, writeReport } from "./report/report.ts";
 
 // Recipes: plain objects that say everything about a run.
 export { defineRecipe, type Recipe, type RecipeInput, type Stage } from "./train/recipe.ts";
-export { automatic, type AutomaticOptions } from "./recipes/automatic.ts";
+export { automatic, type AutomaticOptions, bothLosses } from "./recipes/automatic.ts";
 export { demo, type DemoSize } from "./recipes/demo.ts";
 export {
   type ClOptions,
@@ -45,6 +46,7 @@ export { type CenterView, centerCrop, maeView, mocoViews, noise, type ViewInput,
 
 // Run folders.
 export { type CheckpointName, listCheckpoints, readCheckpoint } from "./run/checkpoint.ts";
+export { type Conflict, readConflict } from "./run/conflict.ts";
 export { type Evaluation, readEvaluation } from "./run/evaluation.ts";
 export { type Run, openRun } from "./run/folder.ts";
 export { type MetricRow, readMetrics } from "./run/metrics.ts";

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
+import { conflictCommand } from "./conflict.ts";
 import { demoCommand } from "./demo.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { graftPlanCommand } from "./graft-plan.ts";
@@ -19,6 +20,7 @@ const program = new Command("layergraft")
   .addCommand(demoCommand())
   .addCommand(pretrainCommand())
   .addCommand(evaluateCommand())
+  .addCommand(conflictCommand())
   .addCommand(studyCommand())
   .addCommand(graftPlanCommand())
   .addCommand(reportCommand());

@@ -1,3 +1,4 @@
+import { type Conflict, parameterGroups } from "../run/conflict.ts";
 import type { Evaluation } from "../run/evaluation.ts";
 
 /** The result table as text: one row per question, one column per encoder, shares as percentages. */
@@ -16,6 +17,22 @@ export function formatEvaluation({ columns, rows, notes = [] }: Evaluation): str
     ]),
   ];
   return [align(lines), ...notes].join("\n");
+}
+
+/** One row per block, input side first: the cosine of the whole block, and its mean in each group of parameters. */
+export function formatConflict({ rows }: Conflict): string {
+  const cosine = (value: number) => value.toFixed(3).replace("-0.000", "0.000");
+  const groups = parameterGroups.filter((group) => group !== "block");
+  const whole = rows.filter(({ group }) => group === "block");
+  return align([
+    ["cosine", "mean", "5 %", "95 %", "negative", ...groups],
+    ...whole.map(({ block, mean, quantiles, negative }) => [
+      `block ${block}`,
+      ...[mean, quantiles.p5, quantiles.p95].map(cosine),
+      `${(100 * negative).toFixed(0)} %`,
+      ...groups.map((wanted) => cosine(rows.find((row) => row.block === block && row.group === wanted)!.mean)),
+    ]),
+  ]);
 }
 
 /** Lines of cells as a table: the first line is its head, the first column stands left and the others right. */

@@ -1,6 +1,7 @@
 /** Run folder → report.html, one self-contained page. */
 import { basename, join, resolve } from "node:path";
 import { writeFileAtomic } from "../run/atomic.ts";
+import { readConflict } from "../run/conflict.ts";
 import { readEvaluation } from "../run/evaluation.ts";
 import { openRun } from "../run/folder.ts";
 import { readMetrics } from "../run/metrics.ts";
@@ -8,6 +9,7 @@ import { readNotes } from "../run/notes.ts";
 import { readSamples } from "../run/samples.ts";
 import { page } from "./page.ts";
 import { appendix } from "./sections/appendix.ts";
+import { conflict } from "./sections/conflict.ts";
 import { header } from "./sections/header.ts";
 import { neighbours } from "./sections/neighbours.ts";
 import { rates } from "./sections/rates.ts";
@@ -30,6 +32,7 @@ export function renderReport(dir: string): string {
   const notes = readNotes(dir);
   const samples = readSamples(dir);
   const evaluation = readEvaluation(dir);
+  const measured = readConflict(dir);
   const stages = stagesOf(readMetrics(dir));
   const sections = [
     header({ name, description: descriptionOf(run.recipe), environment: run.environment, notes, stages, evaluation }),
@@ -37,6 +40,7 @@ export function renderReport(dir: string): string {
     samples.reconstructions && reconstructions(dir, samples.reconstructions),
     samples.neighbours && neighbours(dir, samples.neighbours),
     samples.learningRates && rates(samples.learningRates),
+    measured && conflict(measured),
     training(stages),
     appendix(run, notes),
   ];

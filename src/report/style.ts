@@ -83,6 +83,7 @@ svg.plot text { white-space: pre; }
 .key { font-size: 15px; line-height: 1.5; align-self: center; }
 .key p { padding-left: 18px; position: relative; }
 .key p + p { margin-top: 14px; }
+.groups { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 260px), 1fr)); gap: 20px 40px; margin-top: 28px; }
 .key i { position: absolute; left: 0; top: 7px; width: 9px; height: 9px; border-radius: 50%; }
 
 img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; image-rendering: pixelated; background: #fff; border-radius: 6px; }

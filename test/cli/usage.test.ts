@@ -8,10 +8,10 @@ describe("--help", () => {
   it("of the whole lists the commands", async () => {
     const { code, stdout, stderr } = await layergraft(["--help"]);
     expect([code, stderr]).toEqual([0, ""]);
-    for (const name of ["demo", "pretrain", "evaluate", "graft-plan", "report", "study"])
+    for (const name of ["demo", "pretrain", "evaluate", "conflict", "graft-plan", "report", "study"])
       expect(stdout).toContain(`\n  ${name} `);
   });
-  it.each(["demo", "pretrain", "evaluate", "graft-plan", "report", "study"])(
+  it.each(["demo", "pretrain", "evaluate", "conflict", "graft-plan", "report", "study"])(
     "of %s has options and an example",
     async (name) => {
       const { code, stdout } = await layergraft([name, "--help"]);

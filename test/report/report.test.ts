@@ -1,7 +1,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { conflictRows } from "../../src/evaluators/conflict.ts";
 import { renderReport, writeReport } from "../../src/report/report.ts";
+import { writeConflict } from "../../src/run/conflict.ts";
 import { writeEvaluation } from "../../src/run/evaluation.ts";
 import { createRun } from "../../src/run/folder.ts";
 import { type MetricRow, MetricsLog } from "../../src/run/metrics.ts";
@@ -46,6 +48,20 @@ function fullRun(): string {
     ],
     notes: ["<script>alert(1)</script>"],
   });
+  const agreement = { mimNorm: 1, clNorm: 1 };
+  const groups = ["attention", "mlp", "norm", "block"] as const;
+  const batches = [0.5, -0.25, 0.125].map((cosine) =>
+    groups.map((group) => ({ block: 0, group, cosine, ...agreement })),
+  );
+  writeConflict(dir, {
+    encoder: { stage: "<mtl>", step: 60, checkpoint: "x" },
+    mim: { objective: "<mae>", partsOf: "<mtl>", warmUpSteps: 0, loss: 1 },
+    cl: { objective: "mocov3", warmUpSteps: 200, loss: 1 },
+    batches: 3,
+    batch: 8,
+    seed: 0,
+    ...conflictRows(batches),
+  });
   for (const name of ["a.png", "b.png", "c.png"]) writeFileSync(join(dir, "samples", name), png);
   const layers = ["patch_embed", "block 0", "<head>"];
   writeSamples(dir, {
@@ -85,7 +101,7 @@ test("a full run shows every section", () => {
   const dir = fullRun();
   const path = writeReport(dir);
   const text = readFileSync(path, "utf8");
-  for (const id of ["results", "reconstructions", "neighbours", "rates", "training", "environment"])
+  for (const id of ["results", "reconstructions", "neighbours", "rates", "conflict", "training", "environment"])
     expect(text).toContain(`<section id="${id}">`);
   expect(text).toContain("30.2\u202f%");
   expect(text).toMatch(/<b>45\.8\u202f%<\/b>\s*<small>± 1\.1<\/small>/);
@@ -93,13 +109,27 @@ test("a full run shows every section", () => {
   expect(text).toContain("0 of 1 image share the label");
   expect(text).toContain("learns 100 times slower than the fastest; 1 layer frozen.");
   expect(text).toContain("60 steps · 6 epochs · 60\u202fmin");
-  expect(text.match(/<svg/g)).toHaveLength(1 + 2 + 2); // rates, two losses, learning rate and featureStd
+  expect(text.match(/<svg/g)).toHaveLength(4 + 1 + 2 + 2); // conflict, rates, two losses, learning rate and featureStd
+  expect(text).toContain("fresh, fitted to the encoder for 200 steps");
   expect(text.match(/data:image\/png;base64,/g)).toHaveLength(3 + 3);
 });
 
 test("everything is escaped and nothing is loaded from anywhere", () => {
   const text = renderReport(fullRun());
-  for (const markup of ["<script", "<b>bold", "<mim>", "<x>", "<i>random", "<head> ", "<r>", "<n>", "<broken>", "<1>"])
+  for (const markup of [
+    "<script",
+    "<b>bold",
+    "<mim>",
+    "<mtl>",
+    "<mae>",
+    "<x>",
+    "<i>random",
+    "<head> ",
+    "<r>",
+    "<n>",
+    "<broken>",
+    "<1>",
+  ])
     expect(text).not.toContain(markup);
   expect(text).not.toMatch(/https?:\/\/|(src|href)="(?!data:)|url\(|@import/);
   expect(text).toContain("default-src 'none'");

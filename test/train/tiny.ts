@@ -21,8 +21,49 @@ export interface TinyOptions {
 }
 
 /** 48 images, batch 8: 6 steps an epoch. A checkpoint every 4 steps. */
-export function tiny({ seed = 0, workers = 0, epochs = 2, microBatch = 8, learningRate = 0.01 }: TinyOptions = {}) {
+export function tiny(options: TinyOptions = {}) {
+  const { mim, cl } = tinyStages(options);
+  const grafted = {
+    ...cl,
+    rates: [{ match: "patch_embed\\.", frozen: true }, ...stages(2, [0.1, 1])],
+    init: [{ stage: "mim", to: "base_encoder." }],
+  };
+  return { ...setting(options), stages: [mim, grafted] } satisfies RecipeInput;
+}
+
+/** The same with both losses in one stage. */
+export function tinyJoint(options: TinyOptions = {}) {
+  const { mim, cl } = tinyStages(options);
+  const objective = { kind: "joint" as const, mim: mim.objective, cl: cl.objective };
+  const stage = { ...cl, name: "mtl", objective, views: { ...mim.views, ...cl.views } };
+  return { ...setting(options), stages: [stage] } satisfies RecipeInput;
+}
+
+/** Each loss as a stage that starts from nothing. */
+export function tinyStages({ epochs = 2, microBatch = 8, learningRate = 0.01 }: TinyOptions = {}) {
   const timing = { epochs, batch: 8, learningRate, warmup: 0.5 };
+  const mim = {
+    name: "mim",
+    objective: { kind: "mae", decoderWidth: 16, decoderDepth: 1, decoderHeads: 2 },
+    views: { images: maeView(16), noise: noise(4) },
+    ...timing,
+    microBatch,
+    optimizer: { kind: "adamw", betas: [0.9, 0.95], weightDecay: 0.05 },
+  } satisfies StageInput;
+  const cl = {
+    name: "cl",
+    objective: { kind: "mocov3", mlpDim: 24, dim: 8 },
+    views: mocoViews(16),
+    ...timing,
+    microBatch: 8,
+    optimizer: { kind: "adamw", betas: [0.9, 0.999], weightDecay: 0.1 },
+  } satisfies StageInput;
+  return { mim, cl };
+}
+
+type StageInput = RecipeInput["stages"][number];
+
+function setting({ seed = 0, workers = 0 }: TinyOptions) {
   return {
     name: "tiny",
     seed,
@@ -32,27 +73,7 @@ export function tiny({ seed = 0, workers = 0, epochs = 2, microBatch = 8, learni
     data: { kind: "synthetic", length: 48, size: 16 },
     model: { imageSize: 16, patchSize: 8, width: 16, depth: 2, heads: 2 },
     evaluationView: centerCrop(16, { resize: 16 }),
-    stages: [
-      {
-        name: "mim",
-        objective: { kind: "mae", decoderWidth: 16, decoderDepth: 1, decoderHeads: 2 },
-        views: { images: maeView(16), noise: noise(4) },
-        ...timing,
-        microBatch,
-        optimizer: { kind: "adamw", betas: [0.9, 0.95], weightDecay: 0.05 },
-      },
-      {
-        name: "cl",
-        objective: { kind: "mocov3", mlpDim: 24, dim: 8 },
-        views: mocoViews(16),
-        ...timing,
-        microBatch: 8,
-        optimizer: { kind: "adamw", betas: [0.9, 0.999], weightDecay: 0.1 },
-        rates: [{ match: "patch_embed\\.", frozen: true }, ...stages(2, [0.1, 1])],
-        init: [{ stage: "mim", to: "base_encoder." }],
-      },
-    ],
-  } satisfies RecipeInput;
+  } satisfies Omit<RecipeInput, "stages">;
 }
 
 /** An empty folder that goes when the tests of a file have ended. */
