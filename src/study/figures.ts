@@ -2,6 +2,7 @@
 import * as Plot from "@observablehq/plot";
 import { draw } from "../report/charts.ts";
 import type { Html } from "../report/html.ts";
+import { cosineDomain, ridgeChart } from "../report/ridges.ts";
 import type { Entry } from "./plan.ts";
 import type { StudyResults } from "./results.ts";
 import { shotsOf } from "./table.ts";
@@ -162,13 +163,29 @@ export function methodsChart({ questions, baselines, entries }: StudyResults): H
   });
 }
 
+/** The cosines of the two losses' gradients in every block of the jointly trained encoders. */
+export function conflictChart({ conflict }: StudyResults): Html | undefined {
+  if (conflict.length === 0) return undefined;
+  return ridgeChart(conflict, {
+    label: "cosine of the gradients of both losses in each block",
+    domain: cosineDomain(conflict),
+  });
+}
+
 /** A drawing as a file of its own: what the report's page would say of colours and letters is written into it. */
 export function standalone({ text }: Html): string {
-  const fixed: Readonly<Record<string, string>> = { line: "#8b949e40", quiet: "#7d8590", paper: "none" };
+  const fixed: Readonly<Record<string, string>> = {
+    line: "#8b949e40",
+    quiet: "#7d8590",
+    ink: "#7d8590",
+    paper: "none",
+    warn: "#c4731b",
+    "base-1": "#8b9097",
+  };
   const [, width, height] = /viewBox="0 0 ([\d.]+) ([\d.]+)"/.exec(text)!;
   const font = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
   return `${text
-    .replaceAll(/var\(--([a-z]+)\)/g, (_, name: string) => fixed[name]!)
+    .replaceAll(/var\(--([\w-]+)\)/g, (_, name: string) => fixed[name]!)
     .replace(/<svg[^>]*>/, (tag) => {
       const plain = tag.replaceAll(/ (?:width|height|xmlns|style)="[^"]*"/g, "").slice(0, -1);
       return `${plain} xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" style="font: 12px ${font}; color: ${fixed["quiet"]}">`;

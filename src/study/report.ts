@@ -4,7 +4,7 @@ import type { Environment } from "../run/environment.ts";
 import { compact, count, gibibytes } from "../report/format.ts";
 import { type Html, html } from "../report/html.ts";
 import { page } from "../report/page.ts";
-import { colors, fewLabelsChart, methodsChart } from "./figures.ts";
+import { colors, conflictChart, fewLabelsChart, methodsChart } from "./figures.ts";
 import type { StudyOptions } from "./plan.ts";
 import type { Statement, StudyResults } from "./results.ts";
 import { linesOf } from "./table.ts";
@@ -21,6 +21,12 @@ export function renderStudy(study: StudyOptions, results: StudyResults, environm
       fewLabelsChart(results),
     ),
     figure("methods", "All labels", "A dot per seed, a stroke at their mean.", methodsChart(results)),
+    figure(
+      "conflict",
+      "Gradient conflict",
+      "How the gradients of both losses lie to each other in every block after joint training, over batches of all seeds: below zero, a step that lowers one loss raises the other.",
+      conflictChart(results),
+    ),
     search(study, results),
     failures(results),
     settings(study),

@@ -51,7 +51,7 @@ it("a study that was interrupted ends as one that was not, and nothing is traine
   );
   expect(resumed).toMatchObject({ event: { from: expect.toSatisfy((step: number) => step > 0) as number } });
 
-  for (const name of ["results.json", "table.md", "table.csv", "few-labels.svg", "methods.svg"])
+  for (const name of ["results.json", "table.md", "table.csv", "few-labels.svg", "methods.svg", "conflict.svg"])
     expect(read(out, name)).toBe(read(whole, name));
   const { entries } = JSON.parse(read(out, "results.json")) as { entries: { entry: string; seeds: unknown[] }[] };
   expect(entries.map(({ entry, seeds }) => [entry, seeds.length])).toEqual([
