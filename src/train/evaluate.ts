@@ -6,7 +6,7 @@ import type { SourceInput } from "../data/source.ts";
 import { listCheckpoints } from "../run/checkpoint.ts";
 import { type Evaluation, writeEvaluation } from "../run/evaluation.ts";
 import { openRun } from "../run/folder.ts";
-import { defineRecipe, evaluationViewOf, type Recipe } from "./recipe.ts";
+import { defineRecipe, evaluationViewOf, lossesOf, type Recipe } from "./recipe.ts";
 
 export interface EvaluateOptions extends TaskOptions {
   /** Images with classes; default: the data the run was trained on. */
@@ -140,10 +140,12 @@ export function contenders(dir: string, recipe: Recipe, names?: readonly string[
   return [...new Set(chosen ?? all)];
 }
 
-function titleOf({ stages }: Recipe, name: string): string {
-  const index = stages.findIndex((stage) => stage.name === name);
-  const grafted = stages[index]?.objective.kind === "mocov3" && index > 0;
-  return grafted ? "after grafting" : `after ${name.toUpperCase()}`;
+function titleOf(recipe: Recipe, name: string): string {
+  const { stages } = recipe;
+  const stage = stages.find((each) => each.name === name);
+  const { mim, cl } = stage === undefined ? {} : lossesOf(recipe, stage);
+  const builds = stage !== undefined && (stage.init.length > 0 || stage !== stages[0]);
+  return builds && cl !== undefined && mim === undefined ? "after grafting" : `after ${name.toUpperCase()}`;
 }
 
 function leftOut(unreadable: ReadonlyMap<string, string>): string {
