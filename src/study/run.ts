@@ -151,7 +151,7 @@ function firstDifference(found: unknown, wanted: unknown, path: readonly string[
 }
 
 /** What every encoder is asked: on the same splits, with the same draws. */
-function questions({ study: { evaluation }, jobs = 1 }: RunOptions) {
+export function questions({ evaluation }: StudyOptions, jobs: number) {
   return {
     ...evaluation,
     protocols: ["knn", "linear", "few-shot"] as const,
@@ -164,7 +164,7 @@ function questions({ study: { evaluation }, jobs = 1 }: RunOptions) {
 /** What any trained encoder should beat. */
 function evaluateBaselines(options: RunOptions): Promise<Evaluation> {
   const recipe = defineRecipe(recipeOf(options.study, readyCells(options.study, new Map())[0]!));
-  const { data, ...rest } = questions(options);
+  const { data, ...rest } = questions(options.study, options.jobs ?? 1);
   return evaluateEncoders(baselinesOf(recipe), data, rest);
 }
 
@@ -190,12 +190,12 @@ async function runCell(options: RunOptions, cell: Cell): Promise<Evaluation | un
   }
   tell("evaluating");
   pruneCheckpoints(dir, { keep: 1 }); // only the final one is of use now
-  const evaluation = await evaluate(dir, { ...questions(options), contenders: ["last"] });
+  const evaluation = await evaluate(dir, { ...questions(study, jobs), contenders: ["last"] });
   tell("done");
   return evaluation;
 }
 
-function threadsOf(jobs: number): number {
+export function threadsOf(jobs: number): number {
   return Math.max(1, Math.floor(cpus().length / jobs));
 }
 
