@@ -66,6 +66,32 @@ export function lineChart(points: readonly Point[], options: LineOptions): Html 
   });
 }
 
+/** One small line per block of the encoder around zero, the stronger the nearer the output. */
+export function blockChart(blocks: readonly (readonly Point[])[], { label, color }: LineOptions): Html {
+  const strength = (block: number) => 0.25 + (0.75 * (block + 1)) / blocks.length;
+  return draw(label, {
+    width: 220,
+    height: 104,
+    marginTop: 10,
+    marginLeft: 40,
+    marginRight: 44,
+    marginBottom: 20,
+    x: { label: null, ticks: 3, tickSize: 0 },
+    y: { label: null, ticks: 3, tickSize: 0, nice: true, domain: domainOf(blocks.flat(), true) },
+    marks: [
+      Plot.gridY({ stroke: "var(--line)", strokeOpacity: 1, ticks: 3 }),
+      Plot.ruleY([0], { stroke: "var(--ink)", strokeOpacity: 0.6 }),
+      ...blocks.flatMap((points, block) => {
+        const style = { x: "x", y: "y", strokeOpacity: strength(block), fillOpacity: strength(block) };
+        return [
+          Plot.line(points, { ...style, stroke: color, strokeWidth: 1.4, fillOpacity: 0 }),
+          Plot.dot(points.slice(-1), { ...style, fill: color, r: 2 }),
+        ];
+      }),
+    ],
+  });
+}
+
 /** Learning rate of each layer, input side at the bottom as in a plant: one line of dots per stage. */
 export function rateChart(rates: LearningRates, colors: readonly string[]): Html {
   const dots = rates.stages.flatMap(({ stage, layers }, i) =>

@@ -10,6 +10,7 @@ import { evaluationViewOf, objectiveOf, type Recipe, type Stage } from "./recipe
 import { createStageStep, openStageLoader, rateAt, stepsOf } from "./stage.ts";
 import { describePlan, measurePlan, withPlan } from "./graft-plan.ts";
 import { layerRates } from "./layer-rates.ts";
+import { openMonitors } from "./monitor.ts";
 import { checkStarts, initialise } from "./start.ts";
 import { NonFiniteError } from "./step.ts";
 
@@ -105,6 +106,7 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
   const step = await createStageStep(recipe, stage);
   const { stepsPerEpoch } = loader;
   const steps = stepsOf(stage, stepsPerEpoch);
+  const monitors = await openMonitors(recipe, stage, step, stepsPerEpoch);
   const logEvery = Math.max(1, Math.floor(steps / 500));
   let done = 0;
   if (from === undefined) initialise(dir, recipe, stage, step);
@@ -150,8 +152,12 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
           emit({ kind: "note", text: `skipped ${id}: ${reason}` });
         }
 
-      if (done === 1 || done % logEvery === 0 || done === steps) {
+      const due = monitors.filter((monitor) => monitor.due(done));
+      if (done === 1 || done % logEvery === 0 || done === steps || due.length > 0) {
         const secondsPerStep = meter(done);
+        const watched: Record<string, number> = {};
+        for (const monitor of due) Object.assign(watched, await monitor.measure());
+        if (due.length > 0) meter(done); // the steps that follow do not pay for it
         const row = {
           stage: stage.name,
           step: done,
@@ -160,17 +166,18 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
           learningRate: at.rate,
           gradientNorm: result.gradientNorm,
           ...result.metrics,
+          ...watched,
           imagesPerSecond: stage.batch / secondsPerStep,
           secondsPerStep,
         };
         for (const log of logs) log.append(row);
         emit({ kind: "step", row, steps, images: stage.batch });
       }
-      const due =
+      const saveNow =
         recipe.checkpointSteps === undefined
           ? performance.now() - saved > recipe.checkpointMinutes * 60_000
           : done % recipe.checkpointSteps === 0;
-      if (due && done < steps) {
+      if (saveNow && done < steps) {
         save(false);
         saved = performance.now();
       }
@@ -186,7 +193,7 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
     );
   } finally {
     await loader.close();
-    await step.release();
+    await Promise.all([step, ...monitors].map((each) => each.release()));
   }
 }
 

@@ -112,6 +112,15 @@ const planSchema = z.strictObject({
   lowest: share.default(0.1).describe("factor on the learning rate where the losses conflict least"),
 });
 
+/** What is watched while a stage trains; see monitor.ts. */
+const monitorSchema = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("conflict"),
+    everyEpochs: z.number().positive(),
+    batches: positive.default(8).describe("each one cosine per block"),
+  }),
+]);
+
 const stageSchema = z
   .strictObject({
     name: z.string().regex(/^[A-Za-z0-9][\w.-]*$/, "letters, digits, '-' and '_'"),
@@ -142,6 +151,7 @@ const stageSchema = z
       .default([])
       .describe("per parameter, first match first: factor on the learning rate, weight decay, frozen"),
     plan: planSchema.optional().describe("choose the blocks' learning rates from the measured conflict"),
+    monitors: z.array(monitorSchema).optional().describe("extra numbers in the metrics"),
     init: z.array(initSchema).default([]),
   })
   .refine((stage) => stage.batch % stage.microBatch === 0, {
@@ -151,6 +161,10 @@ const stageSchema = z
   .refine((stage) => stage.plan === undefined || stage.init.length > 0, {
     error: "a graft is planned on the encoder that the stage starts from: give init",
     path: ["plan"],
+  })
+  .refine(({ monitors = [], objective }) => monitors.length === 0 || objective.kind === "joint", {
+    error: "the conflict of two losses can be watched in a joint stage only",
+    path: ["monitors"],
   })
   .refine((stage) => stage.warmup < stage.epochs, { error: "warmup must be shorter than epochs", path: ["warmup"] });
 

@@ -95,6 +95,7 @@ describe("what cannot be done ends with 1 and one sentence", () => {
       "leave out --image-size",
     );
     expect(await sentence(["evaluate", "nowhere"])).toContain("nowhere holds no run");
+    expect(await sentence(["conflict", "nowhere"])).toContain("nowhere holds no run");
   });
 
   it("and with the stack when asked", async () => {

@@ -1,6 +1,6 @@
 /** How each stage went: its loss large, everything else it logged as small multiples. */
 import type { MetricRow } from "../../run/metrics.ts";
-import { lineChart } from "../charts.ts";
+import { blockChart, lineChart } from "../charts.ts";
 import { compact, count, duration, scientific, words } from "../format.ts";
 import { type Html, html } from "../html.ts";
 import { stageColor } from "../palette.ts";
@@ -28,7 +28,9 @@ function article({ name, rows, seconds }: Stage, index: number): Html {
   ].filter((part) => part !== false);
   const loss = seriesOf(rows, "loss");
   const xLabel = epoch === undefined ? "step" : "epoch";
-  const own = [...new Set(rows.flatMap(namesOf))].filter((metric) => !elsewhere.has(metric));
+  const logged = [...new Set(rows.flatMap(namesOf))].filter((metric) => !elsewhere.has(metric));
+  const own = logged.filter((metric) => !metric.startsWith("conflict."));
+  const cosines = logged.filter((metric) => metric.startsWith("conflict.block."));
   return html`<article>
     <div class="title">
       <h3><i style="background: ${color}"></i>Stage ${index + 1}: ${name}</h3>
@@ -41,7 +43,19 @@ function article({ name, rows, seconds }: Stage, index: number): Html {
         ${lineChart(loss, { label: `loss of stage ${name}`, color, xLabel, smoothed: true })}
       </figure>`
     }
-    <div class="multiples">${[...usual, ...own].map((metric) => multiple(rows, metric, name, color))}</div>
+    <div class="multiples">
+      ${[...usual, ...own].map((metric) => multiple(rows, metric, name, color))}
+      ${
+        cosines.length > 0 &&
+        html`<figure>
+          <figcaption class="small-title">cosine of both gradients by block, the output strongest</figcaption>
+          ${blockChart(
+            cosines.map((metric) => seriesOf(rows, metric)),
+            { label: `cosine of both gradients in each block in stage ${name}`, color },
+          )}
+        </figure>`
+      }
+    </div>
   </article>`;
 }
 
