@@ -4,6 +4,9 @@
 export { pretrain, type PretrainOptions, type PretrainResult } from "./train/pretrain.ts";
 export { baselines, type Contender, evaluate, evaluateEncoders, type EvaluateOptions } from "./train/evaluate.ts";
 export { type ConflictOptions, measureConflict } from "./train/conflict.ts";
+export { type RunOptions, runStudy, type StudyEvent, type StudyOutcome } from "./study/run.ts";
+export type { StudyOptions } from "./study/plan.ts";
+export type { StudyResults } from "./study/results.ts";
 export type { TrainEvent } from "./train/loop.ts";
 export type { StageEstimate } from "./train/estimate.ts";
 export { drawPictures } from "./report/pictures.ts";
@@ -47,6 +50,7 @@ export { type CenterView, centerCrop, maeView, mocoViews, noise, type ViewInput,
 // Run folders.
 export { type CheckpointName, listCheckpoints, readCheckpoint } from "./run/checkpoint.ts";
 export { type Conflict, readConflict } from "./run/conflict.ts";
+export { type PlannedGraft, readPlan } from "./run/graft-plan.ts";
 export { type Evaluation, readEvaluation } from "./run/evaluation.ts";
 export { type Run, openRun } from "./run/folder.ts";
 export { type MetricRow, readMetrics } from "./run/metrics.ts";
