@@ -29,9 +29,13 @@ async function run(out: string, study: StudyOptions, until?: (event: StudyEvent)
   return { finished, events, trained };
 }
 
+/** Long enough for a stop to arrive while the cell trains: the parent may be busy evaluating another one. */
+const { mim, cl } = tiny.settings;
+const long = { ...tiny, settings: { ...tiny.settings, mim: { ...mim, epochs: 40 }, cl: { ...cl, epochs: 30 } } };
+
 it("a study that was interrupted ends as one that was not, and nothing is trained twice", async () => {
   const whole = join(temporaryFolder(), "study");
-  expect(await run(whole, tiny)).toMatchObject({ finished: true });
+  expect(await run(whole, long)).toMatchObject({ finished: true });
 
   const out = join(temporaryFolder(), "study");
   const inside = (event: StudyEvent) =>
@@ -39,10 +43,10 @@ it("a study that was interrupted ends as one that was not, and nothing is traine
     event.cell === "mtl-x1-s0" &&
     event.event.kind === "step" &&
     event.event.row.step === 1;
-  const first = await run(out, tiny, inside);
+  const first = await run(out, long, inside);
   expect(first.finished).toBe(false);
   expect(first.events).toContainEqual({ kind: "cell", cell: "mtl-x1-s0", state: "stopped" });
-  const second = await run(out, tiny);
+  const second = await run(out, long);
   expect(second.finished).toBe(true);
   expect([...first.trained].filter((cell) => second.trained.has(cell))).toEqual([]);
   expect(first.trained.size + second.trained.size).toBe(6);
@@ -65,9 +69,9 @@ it("a study that was interrupted ends as one that was not, and nothing is traine
       expect.stringMatching(/\.final\.safetensors$/),
     ]);
 
-  const third = await run(out, tiny);
+  const third = await run(out, long);
   expect([third.finished, third.trained.size]).toEqual([true, 0]);
-  await expect(run(out, { ...tiny, seeds: 3 })).rejects.toThrow(
+  await expect(run(out, { ...long, seeds: 3 })).rejects.toThrow(
     "holds another study (seeds is 2 there, 3 now); go on with its own command, or choose another --out",
   );
 });
