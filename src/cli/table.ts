@@ -25,11 +25,12 @@ export function formatConflict({ rows }: Conflict): string {
   const groups = parameterGroups.filter((group) => group !== "block");
   const whole = rows.filter(({ group }) => group === "block");
   return align([
-    ["cosine", "mean", "5 %", "95 %", "negative", ...groups],
-    ...whole.map(({ block, mean, quantiles, negative }) => [
+    ["cosine", "mean", "5 %", "95 %", "negative", "of mean gradients", ...groups],
+    ...whole.map(({ block, mean, quantiles, negative, ofMeans }) => [
       `block ${block}`,
       ...[mean, quantiles.p5, quantiles.p95].map(cosine),
       `${(100 * negative).toFixed(0)} %`,
+      ofMeans === undefined ? "–" : cosine(ofMeans),
       ...groups.map((wanted) => cosine(rows.find((row) => row.block === block && row.group === wanted)!.mean)),
     ]),
   ]);

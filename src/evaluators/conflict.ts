@@ -2,7 +2,7 @@
  * Gradient conflict (layer-grafted pre-training, figure 1): the cosine between the gradients of masked image modelling and
  * of contrast with respect to the same parameters. Negative: a step that lowers one loss raises the other.
  */
-import type { Tensor } from "../tensor/tensor.ts";
+import { type Tensor, tensor } from "../tensor/tensor.ts";
 import {
   type ConflictRow,
   type Distribution,
@@ -57,7 +57,7 @@ export function agreements(mim: Gradients, cl: Gradients): Agreement[] {
 /** a·b, a·a and b·b; a tensor that is missing is zero. */
 function products(a: Tensor | undefined, b: Tensor | undefined): [number, number, number] {
   const size = (a ?? b)!.data.length;
-  const [left, right] = [a, b].map((each) => (each?.data ?? new Float32Array(size)) as Float32Array);
+  const [left, right] = [a, b].map((each) => (each?.data ?? new Float32Array(size)) as Float32Array | Float64Array);
   let [dot, first, second] = [0, 0, 0];
   for (let i = 0; i < size; i++) {
     const [x, y] = [left![i]!, right![i]!];
@@ -68,8 +68,23 @@ function products(a: Tensor | undefined, b: Tensor | undefined): [number, number
   return [dot, first, second];
 }
 
-/** What several batches say together: a row per block and group, and the trend of each group. Rounded to six digits. */
-export function conflictRows(batches: readonly (readonly Agreement[])[]): {
+/** Adds `gradients` to `sum`, in float64. */
+export function addTo(sum: Map<string, Tensor<"float64">>, gradients: Gradients): void {
+  for (const [name, { data, shape }] of gradients) {
+    const total = sum.get(name) ?? tensor("float64", shape, new Float64Array(data.length));
+    sum.set(name, total);
+    for (let i = 0; i < data.length; i++) total.data[i]! += Number(data[i]);
+  }
+}
+
+/**
+ * What several batches say together: a row per block and group, and the trend of each group. Rounded to six digits.
+ * `means` are the agreements of the gradients that were averaged over the batches first.
+ */
+export function conflictRows(
+  batches: readonly (readonly Agreement[])[],
+  means?: readonly Agreement[],
+): {
   rows: ConflictRow[];
   trends: Record<ParameterGroup, Trend>;
 } {
@@ -82,6 +97,7 @@ export function conflictRows(batches: readonly (readonly Agreement[])[]): {
       cosines: all.map(({ cosine }) => round(cosine)),
       mimNorms: all.map(({ mimNorm }) => Number(mimNorm.toPrecision(6))),
       clNorms: all.map(({ clNorm }) => Number(clNorm.toPrecision(6))),
+      ...(means === undefined ? {} : { ofMeans: round(means[place]!.cosine) }),
     };
   });
   const trendOf = (wanted: ParameterGroup) =>

@@ -53,6 +53,8 @@ export const conflictSchema = z.object({
       cosines: z.array(z.number()),
       mimNorms: z.array(z.number()),
       clNorms: z.array(z.number()),
+      /** Cosine of the two gradients averaged over all batches: the noise of single batches averages out. */
+      ofMeans: z.number().optional(),
     }),
   ),
   trends: z.record(z.enum(parameterGroups), trendSchema),

@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import { fold, key, Random } from "../tensor/random.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { type Agreement, agreements, conflictRows } from "../evaluators/conflict.ts";
+import { addTo, type Agreement, agreements, conflictRows } from "../evaluators/conflict.ts";
 import { belowPrefix, checkpointFile } from "../evaluators/encoder.ts";
 import type { Batch, Loader } from "../data/loader.ts";
 import { scaleByBatch, warmupCosine } from "../optim/schedules.ts";
@@ -45,8 +45,8 @@ export interface ProbeOptions {
 export interface Probe {
   /** Takes over all weights of a stage in which both losses are trained. */
   load(weights: Weights): void;
-  /** One list of agreements per batch, and the mean of each loss. */
-  measure(): Promise<{ batches: Agreement[][]; losses: Record<LossName, number> }>;
+  /** One list of agreements per batch, one of the gradients averaged over all batches, and the mean of each loss. */
+  measure(): Promise<{ batches: Agreement[][]; means: Agreement[]; losses: Record<LossName, number> }>;
   release(): Promise<void>;
 }
 
@@ -92,7 +92,7 @@ export async function measureConflict(dir: string, options: ConflictOptions = {}
       batches,
       batch,
       seed,
-      ...conflictRows(measured.batches),
+      ...conflictRows(measured.batches, measured.means),
     };
     writeConflict(dir, conflict);
     return conflict;
@@ -143,6 +143,7 @@ export async function openProbe(
     async measure() {
       const found: Agreement[][] = [];
       const sums = { mim: 0, cl: 0 };
+      const totals = { mim: new Map<string, Tensor<"float64">>(), cl: new Map<string, Tensor<"float64">>() };
       for (let i = 0; i < batches; i++) {
         onProgress?.(i, batches, "measuring the conflict");
         const { fields } = await batchAt(loader, start, i);
@@ -150,10 +151,14 @@ export async function openProbe(
         const second = await cl.gradients(fields);
         sums.mim += first.loss / batches;
         sums.cl += second.loss / batches;
-        found.push(agreements(belowPrefix(first.gradients, prefixes.mim), belowPrefix(second.gradients, prefixes.cl)));
+        const ofMim = belowPrefix(first.gradients, prefixes.mim);
+        const ofCl = belowPrefix(second.gradients, prefixes.cl);
+        found.push(agreements(ofMim, ofCl));
+        addTo(totals.mim, ofMim);
+        addTo(totals.cl, ofCl);
       }
       onProgress?.(batches, batches, "");
-      return { batches: found, losses: sums };
+      return { batches: found, means: agreements(totals.mim, totals.cl), losses: sums };
     },
     async release() {
       await Promise.all([loader.close(), mim.release(), cl.release()]);

@@ -1,6 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { tensor } from "../../src/tensor/tensor.ts";
-import { agreements, conflictRows, describeTrend, distribution, trend } from "../../src/evaluators/conflict.ts";
+import { type Tensor, tensor } from "../../src/tensor/tensor.ts";
+import {
+  addTo,
+  type Agreement,
+  agreements,
+  conflictRows,
+  describeTrend,
+  distribution,
+  trend,
+} from "../../src/evaluators/conflict.ts";
+
+type Sum = Map<string, Tensor<"float64">>;
 
 function gradients(values: Readonly<Record<string, readonly number[]>>) {
   return new Map(
@@ -79,6 +89,22 @@ describe("statistics", () => {
     // ranks 0, 1.5, 1.5, 3
     expect(trend([[1, 2, 2, 9]])).toEqual({ rankCorrelation: 0.948683, slopePerBlock: 2.4 });
     expect(trend([[5], [6]])).toEqual({ rankCorrelation: 0, slopePerBlock: 0, slopeError: 0 });
+  });
+  it("of gradients averaged first: noise of single batches that hides a conflict falls out", () => {
+    const noise = [3, -3, 2, -2];
+    const sums = [new Map(), new Map()] as [Sum, Sum];
+    const batches: Agreement[][] = noise.map((x, i) => {
+      const mim = gradients({ "blocks.0.norm1.bias": [1, x] });
+      const cl = gradients({ "blocks.0.norm1.bias": [-1, i % 2 === 0 ? 3 : -3] });
+      addTo(sums[0], mim);
+      addTo(sums[1], cl);
+      return agreements(mim, cl);
+    });
+    const { rows } = conflictRows(batches, agreements(...sums));
+    const whole = rows.find(({ group }) => group === "block")!;
+    expect(whole.negative).toBe(0);
+    expect(whole.ofMeans).toBe(-1);
+    expect(conflictRows(batches).rows[0]).not.toHaveProperty("ofMeans");
   });
   it("of rows: a value per batch beside them", () => {
     const batch = (cosines: readonly number[]) =>

@@ -12,6 +12,7 @@ export function conflict({ encoder, mim, cl, batches, batch, rows, trends }: Con
   if (rows.length === 0) return undefined;
   const of = (wanted: ParameterGroup) => rows.filter(({ group }) => group === wanted);
   const whole = of("block");
+  const means = whole.flatMap(({ ofMeans }) => (ofMeans === undefined ? [] : [ofMeans.toFixed(2)]));
   const negative = whole.reduce((sum, row) => sum + row.negative, 0) / whole.length;
   return html`<section id="conflict">
     <h2>Gradient conflict</h2>
@@ -32,6 +33,7 @@ export function conflict({ encoder, mim, cl, batches, batch, rows, trends }: Con
           <i style="background: ${agreementColor}"></i><strong>Above zero</strong>, in agreement. One cosine for each of
           ${batches} ${batches === 1 ? "batch" : "batches"} of ${count(batch, "image")}; the dot is their mean.
         </p>
+        ${means.length > 0 && html`<p>Averaged over the batches before they are compared, from the input up: ${means.join(", ")}.</p>`}
         <p>
           Losses: ${mim.objective} (${partsText(mim, encoder.stage, "decoder")}) and ${cl.objective}
           (${partsText(cl, encoder.stage, "heads")}).
