@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError } from "commander";
 import type { Shots } from "../evaluators/few-shot.ts";
-import { protocols, type Protocol } from "../evaluators/tasks.ts";
+import { protocols, type Protocol } from "../train/tasks.ts";
 import { writeReport } from "../report/report.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { imagesHelp, sourceAt } from "./data.ts";

@@ -1,7 +1,7 @@
 import { basename, join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { openSource } from "../data/source.ts";
-import { tasksOf } from "../evaluators/tasks.ts";
+import { tasksOf } from "../train/tasks.ts";
 import { presets } from "../nn/vit.ts";
 import { addNotes } from "../run/notes.ts";
 import type { Recipe } from "../train/recipe.ts";

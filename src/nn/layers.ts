@@ -46,10 +46,12 @@ export interface AttentionOptions {
   weightInit?: Initializer;
   /** Only the first `queries` tokens ask (default: all): the result has that many tokens. */
   queries?: number;
+  /** Is shown the attention, [B, heads, queries, N]. */
+  onWeights?(weights: Value): void;
 }
 
 /** Multi-head self-attention: [B, N, D] → [B, queries, D]. */
-export function attention(p: Scope, x: Value, { heads, weightInit, queries }: AttentionOptions): Value {
+export function attention(p: Scope, x: Value, { heads, weightInit, queries, onWeights }: AttentionOptions): Value {
   const [batch, tokens, width] = x.shape as [number, number, number];
   const asked = queries ?? tokens;
   const channels = width / heads;
@@ -79,6 +81,7 @@ export function attention(p: Scope, x: Value, { heads, weightInit, queries }: At
     q = op.transpose(asking, [0, 2, 1, 3]);
   }
   const weights = op.softmax(op.matmul(q, k, { transB: true, alpha: channels ** -0.5 })); // [B, heads, asked, N]
+  onWeights?.(weights);
   const mixed = op.reshape(op.transpose(op.matmul(weights, v), [0, 2, 1, 3]), [batch, asked, width]);
   return linear(p.at("proj"), mixed, width);
 }

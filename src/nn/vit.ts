@@ -58,6 +58,14 @@ export function visiblePatches(noise: Value, ratio: number): { kept: Value; remo
   return { kept: op.slice(order, 1, 0, keepCount), removed: op.slice(order, 1, keepCount, count), order };
 }
 
+/** Sees what passes through the encoder, for analysis. */
+export interface Observer {
+  /** Tokens [B, 1 + K, D] on their way into block `depth`; at the encoder's depth those that leave the last one, before the final norm. */
+  tokens?(depth: number, x: Value): void;
+  /** What each token of block `block` looks at: [B, heads, 1 + K, 1 + K], every row sums to 1. */
+  attention?(block: number, weights: Value): void;
+}
+
 export interface EncodeOptions {
   lineage: Lineage;
   /** Per sample the patches that are seen, int64 [B, K]; all when left out. */
@@ -68,19 +76,23 @@ export interface EncodeOptions {
   tokens?: "all" | "cls";
   /** No gradient reaches the bias of the final norm (default: it does). */
   fixedNormBias?: boolean;
+  observe?: Observer;
 }
 
 /** Patches [B, L, 3·p·p] through embedding, blocks and the final norm; row 0 of the result is the class token. */
 export function encode(p: Scope, config: VitConfig, pixels: Value, options: EncodeOptions): Value {
   const { depth, heads } = config;
-  const { lineage, tokens = "all", fixedNormBias = false } = options;
+  const { lineage, tokens = "all", fixedNormBias = false, observe } = options;
   let x = embed(p, config, pixels, options);
   const weightInit = xavierUniform(lineage === "mocov3" ? 3 : 1);
   for (let i = 0; i < depth; i++) {
     // Of the last block only the class token is asked for, so only it has to ask.
     const last = tokens === "cls" && i === depth - 1;
-    x = block(p.at(`blocks.${i}`), x, { heads, weightInit, ...(last ? { queries: 1 } : {}) });
+    observe?.tokens?.(i, x);
+    const onWeights = (weights: Value) => observe?.attention?.(i, weights);
+    x = block(p.at(`blocks.${i}`), x, { heads, weightInit, onWeights, ...(last ? { queries: 1 } : {}) });
   }
+  observe?.tokens?.(depth, x);
   return norm(p.at("norm"), x, { fixedBias: fixedNormBias });
 }
 

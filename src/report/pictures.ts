@@ -12,7 +12,7 @@ import type { Source } from "../data/source.ts";
 import { subset } from "../data/subset.ts";
 import type { Features } from "../evaluators/evaluator.ts";
 import { neighbours } from "../evaluators/neighbours.ts";
-import { tasksOf } from "../evaluators/tasks.ts";
+import { tasksOf } from "../train/tasks.ts";
 import { reconstruct } from "../objectives/mae.ts";
 import { listCheckpoints, readCheckpoint } from "../run/checkpoint.ts";
 import { openRun } from "../run/folder.ts";

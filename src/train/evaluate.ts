@@ -1,7 +1,7 @@
 import { key } from "../tensor/random.ts";
 import { createEncoder, type Encoder, initialParameters, loadEncoder, pixelFeatures } from "../evaluators/encoder.ts";
 import type { Features, Score } from "../evaluators/evaluator.ts";
-import { protocols, type Protocol, type TaskOptions, tasksOf } from "../evaluators/tasks.ts";
+import { protocols, type Protocol, type TaskOptions, tasksOf } from "./tasks.ts";
 import type { SourceInput } from "../data/source.ts";
 import { listCheckpoints } from "../run/checkpoint.ts";
 import { type Evaluation, writeEvaluation } from "../run/evaluation.ts";

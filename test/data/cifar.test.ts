@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { openLoader } from "../../src/data/loader.ts";
 import { openSource, type Source } from "../../src/data/source.ts";
 import { centerCrop } from "../../src/data/views.ts";
-import { tasksOf } from "../../src/evaluators/tasks.ts";
+import { tasksOf } from "../../src/train/tasks.ts";
 import { temporaryFolder } from "../run/temporary.ts";
 import { cifar10, cifar100, value, writeArchive, writeFolder } from "./cifar.ts";
 

@@ -2,6 +2,8 @@ import { describe, expect, it } from "vitest";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { tensor } from "../../src/tensor/tensor.ts";
 import * as op from "../../src/graph/ops/index.ts";
+import type { Value } from "../../src/graph/value.ts";
+import { norm } from "../../src/nn/layers.ts";
 import { Scope } from "../../src/nn/scope.ts";
 import { encode, layerOf, patchCount, patches, presets, type VitConfig } from "../../src/nn/vit.ts";
 import {
@@ -187,4 +189,29 @@ it.each([
   ["predictor.3.weight", 13],
 ])("%s is in layer %i of 12 blocks", (name, layer) => {
   expect(layerOf(name, 12)).toBe(layer);
+});
+
+it("lets an observer see the tokens at every depth and the attention of every block", async () => {
+  const p = new Scope();
+  const seen: Record<string, Value> = {};
+  const images = draw("float32", [2, 4, 48], randomFor("observed"));
+  const output = encode(p, tiny, inputFor("pixels", images), {
+    lineage: "mae",
+    observe: {
+      tokens: (depth, x) => void (seen[`tokens.${depth}`] = x),
+      attention: (block, weights) => void (seen[`attention.${block}`] = weights),
+    },
+  });
+  expect(Object.entries(seen).map(([name, { shape }]) => [name, shape])).toEqual([
+    ["tokens.0", [2, 5, 16]],
+    ["attention.0", [2, 2, 5, 5]],
+    ["tokens.1", [2, 5, 16]],
+    ["attention.1", [2, 2, 5, 5]],
+    ["tokens.2", [2, 5, 16]],
+  ]);
+  const sums = op.reduceSum(seen["attention.1"]!, { axis: -1 });
+  const normed = norm(p.at("norm"), seen["tokens.2"]!);
+  const found = await evaluate({ sums, normed, output }, { ...initialValues(p), pixels: images });
+  expectAllclose(found.sums.data, new Float32Array(20).fill(1));
+  expectAllclose(found.normed.data, found.output.data);
 });

@@ -11,12 +11,12 @@ import {
   pick,
   type Score,
   type Splits,
-} from "./evaluator.ts";
-import { divide, untaught } from "./divide.ts";
-import { describeShots, fewShot, type Shots } from "./few-shot.ts";
-import { knn } from "./knn.ts";
-import { linear } from "./linear.ts";
-import { retrieval } from "./retrieval.ts";
+} from "../evaluators/evaluator.ts";
+import { divide, untaught } from "../evaluators/divide.ts";
+import { describeShots, fewShot, type Shots } from "../evaluators/few-shot.ts";
+import { knn } from "../evaluators/knn.ts";
+import { linear } from "../evaluators/linear.ts";
+import { retrieval } from "../evaluators/retrieval.ts";
 
 /** Features of one of the sources below. */
 export type FeaturesOf = (source: string) => Features;

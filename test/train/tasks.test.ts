@@ -5,7 +5,7 @@ import { emojiSpec, openEmoji } from "../../src/data/emoji/source.ts";
 import { encodePng } from "../../src/data/png.ts";
 import { openSource } from "../../src/data/source.ts";
 import type { Features } from "../../src/evaluators/evaluator.ts";
-import { tasksOf } from "../../src/evaluators/tasks.ts";
+import { tasksOf } from "../../src/train/tasks.ts";
 import { temporaryFolder } from "../run/temporary.ts";
 
 /** A folder of one-colour images: class name → how many. */
