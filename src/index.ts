@@ -38,7 +38,7 @@ export { knn, type KnnOptions } from "./evaluators/knn.ts";
 export { linear, type LinearOptions } from "./evaluators/linear.ts";
 export { neighbours, type Neighbours } from "./evaluators/neighbours.ts";
 export { type Collection, retrieval } from "./evaluators/retrieval.ts";
-export { type Protocol, protocols, type TaskOptions } from "./train/tasks.ts";
+export { type Protocol, protocols, type ProtocolSettings, type TaskOptions } from "./train/tasks.ts";
 
 // Images.
 export { openFiles } from "./data/files.ts";

@@ -30,6 +30,11 @@ export function shares(text: string): number[] {
   return text.split(",").map(share);
 }
 
+/** Parser of a list of names. */
+export function list(text: string): string[] {
+  return text.split(",").map((each) => each.trim());
+}
+
 /** Parser of `weight,blocks`. */
 export function anchor(text: string): { weight: number; blocks: number } {
   const [weight, blocks, ...more] = text.split(",");

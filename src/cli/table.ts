@@ -10,8 +10,8 @@ export function formatEvaluation({ columns, rows, notes = [] }: Evaluation): str
   };
   const lines = [
     ["accuracy, %", ...columns.map(({ title }) => title), "chance"],
-    ...rows.map(({ label, values, deviations, chance }) => [
-      label,
+    ...rows.map(({ label, data, values, deviations, chance }) => [
+      data === undefined ? label : `${data}: ${label}`,
       ...columns.map(({ name }) => cell(values[name], deviations?.[name])),
       cell(chance),
     ]),

@@ -41,11 +41,19 @@ export interface EncoderOptions extends ExecutableOptions {
 export async function loadEncoder(path: string, options: EncoderOptions & { stage?: string } = {}): Promise<Encoder> {
   const file = checkpointFile(path, options.stage);
   const { metadata, tensors } = readCheckpoint(file, (name) => !name.startsWith("optimizer."));
-  const { model, view, encoder: prefix = "" } = metadata;
+  const { model, view } = setupIn(file, metadata);
+  return createEncoder(model, view, belowPrefix(tensors, metadata["encoder"] ?? ""), options);
+}
+
+/** What a checkpoint file says of its model and of the images it wants. */
+export function checkpointSetup(file: string): { model: VitConfig; view: CenterView } {
+  return setupIn(file, readCheckpoint(file, () => false).metadata);
+}
+
+function setupIn(file: string, { model, view }: Readonly<Record<string, string>>) {
   if (model === undefined || view === undefined)
     throw new Error(`${file} does not say what model it holds; it was not written by layergraft pretrain`);
-  const parameters = belowPrefix(tensors, prefix);
-  return createEncoder(JSON.parse(model) as VitConfig, JSON.parse(view) as CenterView, parameters, options);
+  return { model: JSON.parse(model) as VitConfig, view: JSON.parse(view) as CenterView };
 }
 
 /** Those whose names have the prefix, without it. */

@@ -32,6 +32,14 @@ export interface Score {
   readonly deviation?: number;
   /** Share of correct answers on the validation split, where a choice was made on it: what compared runs are chosen by. */
   readonly validation?: number;
+  /** The class given to each row of the test split, where there is one answer for each. */
+  readonly predictions?: Int32Array;
+  /** Mean number of labels per class that were learned from, where these are few. */
+  readonly labels?: number;
+  /** What was chosen, for people: `learning rate 0.3, epoch 20`. */
+  readonly detail?: string;
+  /** One sentence on why the number may be less than could be. */
+  readonly warning?: string;
 }
 
 /** What every evaluator takes. */

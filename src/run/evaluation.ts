@@ -1,5 +1,6 @@
 /** evaluation.json: what frozen encoders are worth, one row per question and one column per encoder. */
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { readJson, writeJson } from "./json.ts";
 
@@ -18,6 +19,14 @@ export const evaluationSchema = z.object({
       deviations: z.record(z.string(), z.number().nullable()).optional(),
       /** On the validation split, where a choice was made on it: what settings are chosen by, rather than by `values`. */
       validation: z.record(z.string(), z.number()).optional(),
+      /** What was chosen, for people. */
+      details: z.record(z.string(), z.string()).optional(),
+      /** Mean number of labels per class, of a row that asks what few labels are worth. */
+      labels: z.number().optional(),
+      /** The images, where they are not those of the run. */
+      data: z.string().optional(),
+      /** How it was asked: values of different settings do not stand in one row. */
+      settings: z.record(z.string(), z.unknown()).optional(),
       /** What guessing reaches, in the unit of `values`. */
       chance: z.number().optional(),
       /** Which direction is better (default: higher). */
@@ -27,9 +36,48 @@ export const evaluationSchema = z.object({
   notes: z.array(z.string()).optional(),
 });
 export type Evaluation = z.infer<typeof evaluationSchema>;
+type Row = Evaluation["rows"][number];
 
 export function writeEvaluation(dir: string, evaluation: Evaluation): void {
   writeJson(join(dir, "evaluation.json"), evaluation);
+}
+
+/** Adds to what was measured before, writes it, and returns what is new. */
+export function addEvaluation(dir: string, evaluation: Evaluation): Evaluation {
+  const known = readEvaluation(dir);
+  writeEvaluation(dir, known === undefined ? evaluation : merge(known, evaluation));
+  return evaluation;
+}
+
+/** The same question about the same images is one row, and the newer value counts; asked in another way it is a new row. */
+export function merge(before: Evaluation, now: Evaluation): Evaluation {
+  const columns = [...before.columns];
+  for (const column of now.columns) {
+    const at = columns.findIndex(({ name }) => name === column.name);
+    columns.splice(at === -1 ? columns.length : at, 1, column);
+  }
+  const isSame = (a: Row, b: Row) => a.label === b.label && a.protocol === b.protocol && a.data === b.data;
+  const rows = before.rows.map((row) => {
+    const again = now.rows.find((each) => isSame(each, row));
+    if (again === undefined || !isDeepStrictEqual(plain(again.settings), plain(row.settings))) return again ?? row;
+    const both = <T>(a: Record<string, T> | undefined, b: Record<string, T> | undefined) =>
+      a === undefined && b === undefined ? undefined : { ...a, ...b };
+    return {
+      ...again,
+      values: { ...row.values, ...again.values },
+      deviations: both(row.deviations, again.deviations),
+      validation: both(row.validation, again.validation),
+      details: both(row.details, again.details),
+    };
+  });
+  const added = now.rows.filter((row) => !before.rows.some((each) => isSame(each, row)));
+  const notes = [...new Set([...(before.notes ?? []), ...(now.notes ?? [])])];
+  return { columns, rows: [...rows, ...added], ...(notes.length === 0 ? {} : { notes }) };
+}
+
+/** As it is read back from JSON. */
+function plain(value: unknown): unknown {
+  return value === undefined ? undefined : JSON.parse(JSON.stringify(value));
 }
 
 /** Undefined when the run was not evaluated. */

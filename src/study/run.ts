@@ -155,7 +155,7 @@ export function questions({ evaluation }: StudyOptions, jobs: number) {
   return {
     ...evaluation,
     protocols: ["knn", "linear", "few-shot"] as const,
-    shots: [1, 2, 5, "1%", "10%"] as const,
+    settings: { "few-shot": { shots: [1, 2, 5, "1%", "10%"] } },
     seed: 0,
     threads: threadsOf(jobs),
   };

@@ -1,12 +1,24 @@
+import { existsSync, statSync } from "node:fs";
+import { basename, resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { key } from "../tensor/random.ts";
-import { createEncoder, type Encoder, initialParameters, loadEncoder, pixelFeatures } from "../evaluators/encoder.ts";
+import type { VitConfig } from "../nn/vit.ts";
+import { defineSource, type SourceInput } from "../data/source.ts";
+import type { CenterView } from "../data/views.ts";
+import {
+  checkpointSetup,
+  createEncoder,
+  type Encoder,
+  initialParameters,
+  loadEncoder,
+  pixelFeatures,
+} from "../evaluators/encoder.ts";
 import type { Features, Score } from "../evaluators/evaluator.ts";
-import { protocols, type Protocol, type TaskOptions, tasksOf } from "./tasks.ts";
-import type { SourceInput } from "../data/source.ts";
 import { listCheckpoints } from "../run/checkpoint.ts";
-import { type Evaluation, writeEvaluation } from "../run/evaluation.ts";
+import { addEvaluation, type Evaluation } from "../run/evaluation.ts";
 import { openRun } from "../run/folder.ts";
 import { defineRecipe, evaluationViewOf, lossesOf, type Recipe } from "./recipe.ts";
+import { type Protocol, type Subject, type Task, type TaskOptions, tasksOf, usual } from "./tasks.ts";
 
 export interface EvaluateOptions extends TaskOptions {
   /** Images with classes; default: the data the run was trained on. */
@@ -19,26 +31,42 @@ export interface EvaluateOptions extends TaskOptions {
   /** Default: all that the data allow. */
   readonly protocols?: readonly Protocol[];
   readonly onProgress?: (done: number, total: number, what: string) => void;
+  /** Is shown every score with what it is of: predictions are not part of the evaluation. */
+  readonly onScore?: (contender: Contender, task: Task, score: Score) => void;
 }
 
 /** An encoder to compare: `random` and `pixels` are what a trained one must beat, the rest are the run's stages. */
 export interface Contender {
   readonly name: string;
   readonly title: string;
-  open(): Promise<Pick<Encoder, "features" | "release">>;
+  open(): Promise<Encoder | Pick<Encoder, "features" | "release">>;
 }
 
 /**
- * Measures the encoder after every finished stage of a run, beside a random encoder and plain pixels, and writes
- * `evaluation.json`. Seed and threads are the recipe's unless the options say otherwise.
+ * Measures the encoder after every finished stage of a run, beside a random encoder and plain pixels, and adds what it found
+ * to `evaluation.json`. Of one checkpoint file: the same without stages, and nothing is written. Seed and threads are the
+ * recipe's unless the options say otherwise.
  */
-export async function evaluate(dir: string, options: EvaluateOptions = {}): Promise<Evaluation> {
-  const recipe = defineRecipe(openRun(dir).recipe);
-  const { data = recipe.data, contenders: names, seed = recipe.seed, threads = recipe.threads, ...rest } = options;
-  const entrants = contenders(dir, { ...recipe, threads }, names);
+export async function evaluate(path: string, options: EvaluateOptions = {}): Promise<Evaluation> {
+  const { entrants, recipe } = subjectsAt(path, options);
+  const { data = recipe?.data, seed = recipe?.seed, threads = recipe?.threads, ...rest } = options;
+  if (data === undefined)
+    throw new Error(`${path} is a checkpoint and does not say which images to measure it on; name them (--data)`);
   const evaluation = await evaluateEncoders(entrants, data, { seed, threads, ...rest });
-  writeEvaluation(dir, evaluation);
-  return evaluation;
+  if (recipe === undefined) return evaluation;
+  const elsewhere = options.data !== undefined && !isDeepStrictEqual(defineSource(options.data), recipe.data);
+  return addEvaluation(path, elsewhere ? onOtherData(evaluation, nameOf(options.data)) : evaluation);
+}
+
+/** The encoders at a path, and the recipe where it is a run folder. */
+export function subjectsAt(
+  path: string,
+  { contenders: names, threads }: Pick<EvaluateOptions, "contenders" | "threads">,
+): { entrants: Contender[]; recipe?: Recipe } {
+  if (existsSync(path) && statSync(path).isFile())
+    return { entrants: choose(path, ofCheckpoint(path, threads), names) };
+  const recipe = defineRecipe(openRun(path).recipe);
+  return { entrants: contenders(path, { ...recipe, threads: threads ?? recipe.threads }, names), recipe };
 }
 
 /**
@@ -48,10 +76,10 @@ export async function evaluate(dir: string, options: EvaluateOptions = {}): Prom
 export async function evaluateEncoders(
   entrants: readonly Contender[],
   data: SourceInput,
-  { protocols: wanted = protocols, onProgress, ...options }: Omit<EvaluateOptions, "data" | "contenders"> = {},
+  { protocols: wanted = usual, onProgress, onScore, ...options }: Omit<EvaluateOptions, "data" | "contenders"> = {},
 ): Promise<Evaluation> {
   const list = await tasksOf(data, options);
-  const tasks = list.tasks.filter(({ protocol }) => wanted.includes(protocol as Protocol));
+  const tasks = list.tasks.filter(({ protocol }) => wanted.includes(protocol));
   if (tasks.length === 0) {
     const possible = new Set(list.tasks.map(({ protocol }) => protocol));
     throw new Error(
@@ -62,39 +90,57 @@ export async function evaluateEncoders(
   const scores = tasks.map((): Record<string, Score> => ({}));
   const unreadable = new Map<string, string>();
   let done = 0;
-  for (const { name, title, open } of entrants) {
-    const computed = new Map<string, Features>();
-    const { features, release } = await open();
-    for (const [part, source] of Object.entries(list.sources)) {
-      const found = await features(source);
-      computed.set(part, found);
-      for (const { id, reason } of found.unreadable ?? []) unreadable.set(id, reason);
-    }
-    await release();
+  for (const contender of entrants) {
+    const { name, title } = contender;
+    const opened = await contender.open();
+    let known: Features | undefined;
+    const subject: Subject = {
+      async features() {
+        known ??= await opened.features(list.source);
+        for (const { id, reason } of known.unreadable ?? []) unreadable.set(id, reason);
+        return known;
+      },
+      ...("model" in opened && { encoder: opened }),
+    };
     for (const [i, task] of tasks.entries()) {
-      onProgress?.(done++, tasks.length * entrants.length, `${title}: ${task.label}`);
-      scores[i]![name] = await task.run((part) => computed.get(part)!);
+      const tell = (share: number) =>
+        onProgress?.(done + share, tasks.length * entrants.length, `${title}: ${task.label}`);
+      tell(0);
+      if (subject.encoder !== undefined || task.needs !== "encoder") {
+        scores[i]![name] = await task.run(subject, { onProgress: (part, whole) => tell(part / whole) });
+        onScore?.(contender, task, scores[i]![name]);
+      }
+      done++;
     }
+    await opened.release();
   }
   onProgress?.(done, done, "");
+  const warnings = new Set(scores.flatMap((each) => Object.values(each).flatMap(({ warning }) => warning ?? [])));
+  const notes = [...(unreadable.size === 0 ? [] : [leftOut(unreadable)]), ...warnings];
   return {
     columns: entrants.map(({ name, title }) => ({ name, title })),
-    rows: tasks.map(({ protocol, label, chance }, i) => ({
+    rows: tasks.map(({ protocol, label, chance, settings }, i) => ({
       protocol,
       label,
       metric: "accuracy",
-      values: column(scores[i]!, "value")!,
+      values: column(scores[i]!, "value") ?? {},
       deviations: column(scores[i]!, "deviation"),
       validation: column(scores[i]!, "validation"),
+      details: column(scores[i]!, "detail"),
+      labels: Object.values(scores[i]!)[0]?.labels,
       chance,
+      settings: { ...settings },
     })),
-    ...(unreadable.size === 0 ? {} : { notes: [leftOut(unreadable)] }),
+    ...(notes.length === 0 ? {} : { notes }),
   };
 }
 
-/** One number of the scores by encoder, of those that have it; undefined when none has. */
-function column(scores: Readonly<Record<string, Score>>, what: "value" | "deviation" | "validation") {
-  const found = Object.entries(scores).flatMap(([name, { [what]: value }]) =>
+/** One property of the scores by encoder, of those that have it; undefined when none has. */
+function column<P extends "value" | "deviation" | "validation" | "detail">(
+  scores: Readonly<Record<string, Score>>,
+  property: P,
+): Record<string, NonNullable<Score[P]>> | undefined {
+  const found = Object.entries(scores).flatMap(([name, { [property]: value }]) =>
     value === undefined ? [] : [[name, value] as const],
   );
   return found.length === 0 ? undefined : Object.fromEntries(found);
@@ -102,8 +148,17 @@ function column(scores: Readonly<Record<string, Score>>, what: "value" | "deviat
 
 /** What any encoder of this recipe should beat: the model before training, and colours themselves. */
 export function baselines(recipe: Recipe): Contender[] {
-  const { model, seed, threads } = recipe;
-  const view = evaluationViewOf(recipe);
+  return baselinesOf({ ...recipe, view: evaluationViewOf(recipe) });
+}
+
+interface Baseline {
+  readonly model: VitConfig;
+  readonly view: CenterView;
+  readonly seed: number;
+  readonly threads?: number | undefined;
+}
+
+function baselinesOf({ model, view, seed, threads }: Baseline): Contender[] {
   return [
     {
       name: "random",
@@ -128,15 +183,29 @@ export function contenders(dir: string, recipe: Recipe, names?: readonly string[
       title: titleOf(recipe, stage),
       open: () => loadEncoder(dir, { stage, threads }),
     }));
-  const all = [...baselines(recipe), ...trained];
+  if (names === undefined && trained.length === 0)
+    throw new Error(`no stage of the run in ${dir} has ended yet; let it train to the end first`);
+  return choose(`the run in ${dir}`, [...baselines(recipe), ...trained], names);
+}
+
+/** Random encoder, pixels, and the encoder in a file. */
+function ofCheckpoint(path: string, threads: number | undefined): Contender[] {
+  const { model, view } = checkpointSetup(path);
+  return [
+    ...baselinesOf({ model, view, seed: 0, threads }),
+    { name: "checkpoint", title: basename(path, ".safetensors"), open: () => loadEncoder(path, { threads }) },
+  ];
+}
+
+/** Those that are named, all by default. `last` is the last one that was trained. */
+function choose(where: string, all: readonly Contender[], names?: readonly string[]): Contender[] {
+  const trained = all.filter(({ name }) => name !== "random" && name !== "pixels");
   const chosen = names?.map((name) => {
     const found = name === "last" ? trained.at(-1) : all.find((each) => each.name === name);
     if (found !== undefined) return found;
     const available = [...all.map((each) => each.name), ...(trained.length === 0 ? [] : ["last"])].join(", ");
-    throw new Error(`the run in ${dir} has no ${name} to measure; available: ${available}`);
+    throw new Error(`${where} has no ${name} to measure; available: ${available}`);
   });
-  if (chosen === undefined && trained.length === 0)
-    throw new Error(`no stage of the run in ${dir} has ended yet; let it train to the end first`);
   return [...new Set(chosen ?? all)];
 }
 
@@ -151,4 +220,13 @@ function titleOf(recipe: Recipe, name: string): string {
 function leftOut(unreadable: ReadonlyMap<string, string>): string {
   const [first] = unreadable.values();
   return unreadable.size === 1 ? `left out: ${first}` : `${unreadable.size} images were left out; the first: ${first}`;
+}
+
+/** The rows with the name of the images: they are not those the run was trained on. */
+function onOtherData(evaluation: Evaluation, data: string): Evaluation {
+  return { ...evaluation, rows: evaluation.rows.map((row) => ({ ...row, data })) };
+}
+
+function nameOf(input: SourceInput): string {
+  return "path" in input ? basename(resolve(input.path)) : input.kind;
 }

@@ -59,8 +59,8 @@ describe("CIFAR-10", () => {
 
   it("is evaluated on its test split whatever the split it is trained on", async () => {
     const path = writeArchive(join(temporaryFolder(), "cifar.tar.gz"), cifar10(10));
-    const { sources, shown, tasks } = await tasksOf({ kind: "cifar", path });
-    expect(sources["all"]!.length).toBe(60);
+    const { source, shown, tasks } = await tasksOf({ kind: "cifar", path });
+    expect(source.length).toBe(60);
     expect(list(shown).map(([id]) => String(id).split("/")[0])).toEqual(Array(10).fill("test"));
     expect(tasks[0]!.label).toBe("k-NN, 2 classes");
   });

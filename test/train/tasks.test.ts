@@ -33,15 +33,18 @@ async function perfect(path: string, unreadable: Features["unreadable"] = []): P
 describe("a folder with classes", () => {
   it("gives every protocol, which good features pass", async () => {
     const path = await folderOf({ a: 20, b: 20 });
-    const { tasks, sources, shown } = await tasksOf({ kind: "folder", path }, { shots: [1], draws: 2 });
-    expect(Object.keys(sources)).toEqual(["all"]);
+    const { tasks, source, shown } = await tasksOf(
+      { kind: "folder", path },
+      { settings: { "few-shot": { shots: [1], draws: 2 } } },
+    );
+    expect(source.length).toBe(40);
     expect(tasks.map(({ label }) => label)).toEqual([
       "k-NN, 2 classes",
       "linear probe, 2 classes",
       "1 label per class, 2 classes",
     ]);
     const features = await perfect(path);
-    for (const task of tasks) expect((await task.run(() => features)).value, task.label).toBe(1);
+    for (const task of tasks) expect((await task.run({ features: async () => features })).value, task.label).toBe(1);
     expect(shown.length).toBe(8);
     expect(tasks[0]!.chance).toBeCloseTo(0.5, 1);
   });
@@ -62,7 +65,7 @@ describe("a folder with classes", () => {
     const { tasks } = await tasksOf({ kind: "folder", path });
     const identity = { rows: new Float32Array(1600), count: 40, width: 40 };
     for (let i = 0; i < 40; i++) identity.rows[41 * i] = 1;
-    expect((await tasks[0]!.run(() => identity)).value).toBeLessThan(1);
+    expect((await tasks[0]!.run({ features: async () => identity })).value).toBeLessThan(1);
   });
 
   it("leaves out what could not be read", async () => {
@@ -70,10 +73,12 @@ describe("a folder with classes", () => {
     const { tasks } = await tasksOf({ kind: "folder", path });
     const bad = [0, 7, 23].map((index) => ({ index, id: String(index), reason: "broken" }));
     const features = await perfect(path, bad);
-    for (const task of tasks) expect((await task.run(() => features)).value, task.label).toBe(1);
+    for (const task of tasks) expect((await task.run({ features: async () => features })).value, task.label).toBe(1);
     const all = Array.from({ length: 40 }, (_, index) => ({ index, id: String(index), reason: "broken" }));
     const none = await perfect(path, all);
-    await expect(tasks[0]!.run(() => none)).rejects.toThrow(/^none of the 28 images of the training split can be read/);
+    await expect(tasks[0]!.run({ features: async () => none })).rejects.toThrow(
+      /^none of the 28 images of the training split can be read/,
+    );
   });
 
   it("trains on the only image of a class", async () => {
@@ -107,11 +112,11 @@ describe("a folder in splits", () => {
     const held: Record<string, number>[] = [{}, { "val/a": 4, "val/b": 4 }];
     for (const more of held) {
       const path = await folderOf({ ...splits, ...more });
-      const { sources, shown, tasks } = await tasksOf({ kind: "folder", path, split: "train" }); // evaluation uses all
-      expect(sources["all"]!.length).toBe(48 + ("val/a" in more ? 8 : 0));
+      const { source, shown, tasks } = await tasksOf({ kind: "folder", path, split: "train" }); // evaluation uses all
+      expect(source.length).toBe(48 + ("val/a" in more ? 8 : 0));
       expect(Array.from({ length: shown.length }, (_, i) => shown.id(i).split("/")[0])).toEqual(Array(8).fill("test"));
       expect(tasks[0]).toMatchObject({ label: "k-NN, 2 classes", chance: 5 / 8 });
-      expect((await tasks[0]!.run(() => identity(sources["all"]!.length))).value).toBeLessThan(1);
+      expect((await tasks[0]!.run({ features: async () => identity(source.length) })).value).toBeLessThan(1);
     }
   });
 
@@ -126,8 +131,8 @@ describe("a folder in splits", () => {
 
   it("may be limited", async () => {
     const path = await folderOf(splits);
-    const { sources, shown } = await tasksOf({ kind: "folder", path }, { limit: 24 });
-    expect(sources["all"]!.length).toBe(24);
+    const { source, shown } = await tasksOf({ kind: "folder", path }, { limit: 24 });
+    expect(source.length).toBe(24);
     expect(shown.length).toBe(4);
     await expect(tasksOf({ kind: "emoji" }, { limit: 24 })).rejects.toThrow("leave out the limit");
   });
@@ -145,8 +150,7 @@ describe("emoji", () => {
   const spec = emojiSpec.parse({ kind: "emoji", size: 16, styles: ["twemoji", "noto"], split: "train" });
 
   it("tests on concepts that nobody trained on, and on styles held out", async () => {
-    const { sources, tasks, shown } = await tasksOf(spec);
-    expect(Object.keys(sources)).toEqual(["train", "validation", "test", "heldOut"]);
+    const { source, tasks, shown } = await tasksOf(spec);
     const conceptsOf = async (split: "train" | "validation" | "test") =>
       new Set((await openEmoji({ ...spec, split })).drawings.map(({ concept }) => concept));
     const [train, validation, test] = [
@@ -156,13 +160,16 @@ describe("emoji", () => {
     ];
     for (const concept of test) expect(train.has(concept) || validation.has(concept)).toBe(false);
     for (const concept of validation) expect(train.has(concept)).toBe(false);
-    expect(shown).toBe(sources["test"]);
+    const ids = ({ length, id }: typeof shown) => Array.from({ length }, (_, i) => id(i));
+    expect(ids(shown)).toEqual(ids(await openEmoji({ ...spec, split: "test" })));
     const labels = tasks.map(({ label }) => label);
     expect(labels.filter((label) => label.includes("another style"))).toEqual([
       "same concept in another style, noto → twemoji",
     ]);
     expect(labels.some((label) => label.includes("never seen (openmoji, fluent-emoji-flat, emojione)"))).toBe(true);
-    for (let i = 0; i < sources["heldOut"]!.length; i++)
-      expect(sources["heldOut"]!.id(i)).not.toMatch(/^(twemoji|noto)\//);
+    const { rows } = tasks.find(({ label }) => label.includes("never seen"))!.question!;
+    for (const row of rows.train) expect(source.id(row)).toMatch(/^(twemoji|noto)\//);
+    for (const row of rows.test) expect(source.id(row)).not.toMatch(/^(twemoji|noto)\//);
+    expect(rows.test.every((row) => source.split!(row) === "test")).toBe(true);
   });
 });

@@ -68,6 +68,7 @@ export async function openEmoji(spec: z.infer<typeof emojiSpec>): Promise<EmojiS
     classes: { concept: concepts, subgroup: subgroups, group: groups }[spec.label],
     id: (i) => `${drawings[i]!.style}/${drawings[i]!.hexcode} ${drawings[i]!.name}`,
     label: (i) => drawings[i]![spec.label],
+    split: (i) => splitOf(drawings[i]!.hexcode),
     async load(i) {
       const { drawing, position } = entries[i]!;
       const data = await rasters.get(drawing.style)!.read(position);

@@ -34,21 +34,23 @@ export function results({ columns, rows, notes = [] }: Evaluation): Html | undef
 }
 
 function tableRow(row: Row, names: readonly string[], colors: ReadonlyMap<string, string>): Html {
-  const { label, metric, values, deviations, chance } = row;
+  const { label, data, metric, values, deviations, details, chance } = row;
   const numbers = names.flatMap((name) => values[name] ?? []);
   const best = row.better === "lower" ? Math.min(...numbers) : Math.max(...numbers);
   const full = Math.max(...numbers, chance ?? 0, 0);
   const width = (value: number) => `${full > 0 ? ((Math.max(0, value) / full) * 100).toFixed(1) : "0"}%`;
   return html`<tr>
     <th scope="row">
-      ${label}<small>${metric}${chance !== undefined && `, chance ${metricValue(metric, chance)}`}</small>
+      ${data !== undefined && html`${data}: `}${label}<small
+        >${metric}${chance !== undefined && `, chance ${metricValue(metric, chance)}`}</small
+      >
     </th>
     ${names.map((name) => {
       const value = values[name];
       if (typeof value !== "number") return html`<td><small>not measured</small></td>`;
       const shown = metricValue(metric, value);
       const deviation = deviations?.[name];
-      return html`<td>
+      return html`<td title="${details?.[name] ?? ""}">
         ${value === best ? html`<b>${shown}</b>` : shown}${
           typeof deviation === "number" &&
           html` <small>± ${isShare(metric) ? (deviation * 100).toFixed(1) : metricValue(metric, deviation)}</small>`
