@@ -57,6 +57,26 @@ export class Random {
     return radius * Math.cos((2 * Math.PI * this.bits()) / 2 ** 32);
   }
 
+  /** Beta(a, a) for a > 0, in [0, 1]: the share of one of two equal gammas. */
+  beta(a: number): number {
+    return 1 / (1 + Math.exp(this.#logGamma(a) - this.#logGamma(a)));
+  }
+
+  /**
+   * Logarithm of a gamma variable of scale 1 (Marsaglia and Tsang, "A simple method for generating gamma variables",
+   * 2000). For a small `shape` the variable itself would be too small for a float.
+   */
+  #logGamma(shape: number): number {
+    const positive = () => 1 - this.uniform();
+    if (shape < 1) return this.#logGamma(shape + 1) + Math.log(positive()) / shape;
+    const d = shape - 1 / 3;
+    for (;;) {
+      const x = this.normal();
+      const v = (1 + x / Math.sqrt(9 * d)) ** 3;
+      if (v > 0 && Math.log(positive()) < x ** 2 / 2 + d * (1 - v + Math.log(v))) return Math.log(d * v);
+    }
+  }
+
   /** Whole number in [0, n), without modulo bias. */
   integer(n: number): number {
     const limit = Math.floor(2 ** 32 / n) * n;

@@ -85,6 +85,21 @@ describe("draws", () => {
     expect(Math.abs(beyond - 0.05)).toBeLessThan(0.006);
     expect(numbers.every(Number.isFinite)).toBe(true);
   });
+  it.each([0.8, 1, 3, 0.001])("beta(%f): range, mean, variance, as likely near 0 as near 1", (a) => {
+    const numbers = many((random) => random.beta(a), `beta ${a}`);
+    expect(Math.min(...numbers)).toBeGreaterThanOrEqual(0);
+    expect(Math.max(...numbers)).toBeLessThanOrEqual(1);
+    const [mean, variance] = moments(numbers);
+    const expected = 1 / (4 * (2 * a + 1));
+    expect(Math.abs(mean - 0.5)).toBeLessThan(4 * Math.sqrt(expected / count));
+    expect(Math.abs(variance / expected - 1)).toBeLessThan(0.03);
+  });
+  it("beta(1) is uniform, beta(0.8) has more at the ends", () => {
+    const outer = (a: number) => many((random) => random.beta(a), `ends ${a}`).filter((x) => Math.abs(x - 0.5) > 0.4);
+    expect(Math.abs(outer(1).length / count - 0.2)).toBeLessThan(0.01);
+    // Twice the incomplete beta function I(0.1; 0.8, 0.8).
+    expect(Math.abs(outer(0.8).length / count - 0.2636)).toBeLessThan(0.01);
+  });
   it("integer: every number as often", () => {
     const counts = [0, 0, 0, 0, 0, 0, 0];
     for (const n of many((random) => random.integer(7), "integer")) counts[n]!++;
