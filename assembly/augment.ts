@@ -3,7 +3,8 @@
 // Colours are 0 to 255. A canvas is three planes (R, G, B) of width × height floats, `stride` floats apart, with
 // stride >= width * height + 4: loops work on four values and may write up to three values past the end of a plane,
 // which the next plane overwrites or the gap absorbs. JavaScript owns the memory and passes byte addresses.
-// Colour operations follow PIL (and torchvision on PIL images) without its rounding to 8 bits after each of them.
+// Operations follow PIL (and torchvision on PIL images) without its rounding to 8 bits after each of them; those that are
+// defined by levels (posterize, autocontrast, equalize) round to the nearest one first.
 
 /** First byte that JavaScript may use. */
 export function heapBase(): usize {
@@ -148,7 +149,7 @@ function clamp(x: v128): v128 {
 }
 
 /** x * factor + offset over `count` values, kept in 0 to 255: brightness, and the blend of contrast. */
-function affine(from: usize, count: i32, factor: f32, offset: f32): void {
+function linear(from: usize, count: i32, factor: f32, offset: f32): void {
   const m = f32x4.splat(factor);
   const o = f32x4.splat(offset);
   const end = from + ((<usize>count) << 2);
@@ -157,9 +158,9 @@ function affine(from: usize, count: i32, factor: f32, offset: f32): void {
 
 /** Blend with black. */
 export function brightness(canvas: usize, count: i32, stride: i32, factor: f32): void {
-  affine(canvas, count, factor, 0);
-  affine(canvas + ((<usize>stride) << 2), count, factor, 0);
-  affine(canvas + ((<usize>stride) << 3), count, factor, 0);
+  linear(canvas, count, factor, 0);
+  linear(canvas + ((<usize>stride) << 2), count, factor, 0);
+  linear(canvas + ((<usize>stride) << 3), count, factor, 0);
 }
 
 /** Blend with the image's mean luma, rounded to a whole level as PIL does. */
@@ -179,7 +180,7 @@ export function contrast(canvas: usize, count: i32, stride: i32, factor: f32): v
     mean += total * (p == 0 ? 0.299 : p == 1 ? 0.587 : 0.114);
   }
   const level = <f32>Math.floor(mean / <f64>count + 0.5);
-  for (let p: usize = 0; p < 3; p++) affine(canvas + p * plane, count, factor, level * (1 - factor));
+  for (let p: usize = 0; p < 3; p++) linear(canvas + p * plane, count, factor, level * (1 - factor));
 }
 
 /** Blend with each pixel's own luma; factor 0 is greyscale. */
@@ -249,6 +250,175 @@ export function solarize(canvas: usize, count: i32, stride: i32, threshold: f32)
       v128.store(at, v128.bitselect(f32x4.sub(full, x), x, f32x4.ge(x, limit)));
     }
   }
+}
+
+/** Adds `amount` to values below 128. */
+export function solarizeAdd(canvas: usize, count: i32, stride: i32, amount: f32): void {
+  const more = f32x4.splat(amount);
+  const limit = f32x4.splat(128);
+  for (let p: usize = 0; p < 3; p++) {
+    let at = canvas + ((p * stride) << 2);
+    const end = at + ((<usize>count) << 2);
+    for (; at < end; at += 16) {
+      const x = v128.load(at);
+      v128.store(at, v128.bitselect(clamp(f32x4.add(x, more)), x, f32x4.lt(x, limit)));
+    }
+  }
+}
+
+export function invert(canvas: usize, count: i32, stride: i32): void {
+  for (let p: usize = 0; p < 3; p++) linear(canvas + ((p * stride) << 2), count, -1, 255);
+}
+
+/** Rounds to whole levels, and these down to multiples of `step`. */
+export function posterize(canvas: usize, count: i32, stride: i32, step: f32): void {
+  const half = f32x4.splat(0.5);
+  const width = f32x4.splat(step);
+  for (let p: usize = 0; p < 3; p++) {
+    let at = canvas + ((p * stride) << 2);
+    const end = at + ((<usize>count) << 2);
+    for (; at < end; at += 16) {
+      const steps = f32x4.floor(f32x4.div(f32x4.add(v128.load(at), half), width));
+      v128.store(at, f32x4.mul(steps, width));
+    }
+  }
+}
+
+/** The nearest whole level of a value in 0 to 255. */
+function level(at: usize): i32 {
+  return <i32>(load<f32>(at) + 0.5);
+}
+
+/** Stretches each channel so that its lowest level becomes 0 and its highest 255. */
+export function autocontrast(canvas: usize, count: i32, stride: i32): void {
+  for (let p: usize = 0; p < 3; p++) {
+    const plane = canvas + ((p * stride) << 2);
+    let low = 255;
+    let high = 0;
+    for (let i: usize = 0; i < <usize>count; i++) {
+      const value = level(plane + (i << 2));
+      low = min(low, value);
+      high = max(high, value);
+    }
+    if (high <= low) continue;
+    const factor = <f32>255 / <f32>(high - low);
+    linear(plane, count, factor, -factor * <f32>low);
+  }
+}
+
+const histogram = memory.data(256 * 4);
+
+/**
+ * Spreads the levels of each channel so that all are about as frequent, as PIL does: in whole steps of pixels, which
+ * do nothing below 255 pixels.
+ */
+export function equalize(canvas: usize, count: i32, stride: i32): void {
+  for (let p: usize = 0; p < 3; p++) {
+    const plane = canvas + ((p * stride) << 2);
+    memory.fill(histogram, 0, 256 * 4);
+    let highest = 0;
+    for (let i: usize = 0; i < <usize>count; i++) {
+      const value = level(plane + (i << 2));
+      const bin = histogram + ((<usize>value) << 2);
+      store<i32>(bin, load<i32>(bin) + 1);
+      highest = max(highest, value);
+    }
+    const step = (count - load<i32>(histogram + ((<usize>highest) << 2))) / 255;
+    if (step == 0) continue;
+    // From here on the histogram holds the new level of each level.
+    let below = step / 2;
+    for (let bin = histogram; bin < histogram + 256 * 4; bin += 4) {
+      const next = below + load<i32>(bin);
+      store<i32>(bin, min(below / step, 255));
+      below = next;
+    }
+    for (let i: usize = 0; i < <usize>count; i++) {
+      const at = plane + (i << 2);
+      store<f32>(at, <f32>load<i32>(histogram + ((<usize>level(at)) << 2)));
+    }
+  }
+}
+
+/**
+ * Blend with a smoothed image: each pixel counts 5 of 13, its eight neighbours 1. Pixels at the edges stay, as PIL
+ * leaves them. Scratch: `plane` holds one plane (stride floats).
+ */
+export function sharpness(canvas: usize, width: i32, height: i32, stride: i32, factor: f32, plane: usize): void {
+  if (width < 3 || height < 3) return;
+  const pitch = (<usize>width) << 2;
+  const last = <usize>(height - 1) * pitch;
+  // factor * x + (1 - factor) * (4 * x + sum of nine) / 13
+  const others = f32x4.splat((1 - factor) / 13);
+  const own = f32x4.splat(factor + ((1 - factor) * 4) / 13);
+  for (let p: usize = 0; p < 3; p++) {
+    const base = canvas + ((p * stride) << 2);
+    memory.copy(plane, base, last + pitch);
+    for (let row = pitch; row < last; row += pitch) {
+      for (let x: usize = 4; x < pitch - 4; x += 16) {
+        const at = plane + row + x;
+        let sum = f32x4.splat(0);
+        for (let line = at - pitch; line <= at + pitch; line += pitch) {
+          const sides = f32x4.add(v128.load(line - 4), v128.load(line + 4));
+          sum = f32x4.add(sum, f32x4.add(v128.load(line), sides));
+        }
+        v128.store(base + row + x, clamp(f32x4.add(f32x4.mul(v128.load(at), own), f32x4.mul(sum, others))));
+      }
+      // The last four values may reach over the right edge into the next row, which is still to come or put back.
+      store<f32>(base + row + pitch - 4, load<f32>(plane + row + pitch - 4));
+      store<f32>(base + row + pitch, load<f32>(plane + row + pitch));
+    }
+    memory.copy(base + last, plane + last, pitch);
+  }
+}
+
+/**
+ * Moves the image: the middle of pixel (x, y) shows what was at (a x + b y + c, d x + e y + f), bilinear, or the colour
+ * (r, g, b) where that is outside the image. Scratch: `plane` holds one plane (stride floats).
+ */
+export function affine(
+  canvas: usize,
+  width: i32,
+  height: i32,
+  stride: i32,
+  a: f64,
+  b: f64,
+  c: f64,
+  d: f64,
+  e: f64,
+  f: f64,
+  red: f32,
+  green: f32,
+  blue: f32,
+  plane: usize,
+): void {
+  for (let p: usize = 0; p < 3; p++) {
+    let to = canvas + ((p * stride) << 2);
+    memory.copy(plane, to, (<usize>(width * height)) << 2);
+    const fill = p == 0 ? red : p == 1 ? green : blue;
+    for (let row = 0; row < height; row++) {
+      const y = <f64>row + 0.5;
+      for (let column = 0; column < width; column++) {
+        const x = <f64>column + 0.5;
+        store<f32>(to, bilinear(plane, width, height, a * x + b * y + c, d * x + e * y + f, fill));
+        to += 4;
+      }
+    }
+  }
+}
+
+function bilinear(plane: usize, width: i32, height: i32, x: f64, y: f64, fill: f32): f32 {
+  if (x < 0 || x >= <f64>width || y < 0 || y >= <f64>height) return fill;
+  const left = <i32>floor(x - 0.5);
+  const top = <i32>floor(y - 0.5);
+  const right = <f32>(x - 0.5 - <f64>left);
+  const bottom = <f32>(y - 0.5 - <f64>top);
+  const upper = plane + ((<usize>(max(top, 0) * width)) << 2);
+  const lower = plane + ((<usize>(min(top + 1, height - 1) * width)) << 2);
+  const from = (<usize>max(left, 0)) << 2;
+  const to = (<usize>min(left + 1, width - 1)) << 2;
+  const above = load<f32>(upper + from) * (1 - right) + load<f32>(upper + to) * right;
+  const below = load<f32>(lower + from) * (1 - right) + load<f32>(lower + to) * right;
+  return above * (1 - bottom) + below * bottom;
 }
 
 /**

@@ -5,7 +5,7 @@ usage: /usr/bin/python3 reference/make_augment_reference.py [OUT.json]      (nee
 Every result is RGB, row-major, 3 values a pixel. A crop is taken first and then resized, as torchvision's resized_crop
 does: the resampling filter never looks outside the box. Hue follows torchvision on Pillow images: the whole image goes
 to Pillow's 8-bit HSV, H moves by the truncated shift * 255 modulo 256, and back. If torchvision is installed, the
-colour cases are compared with it and a difference is an error.
+cases that it has are compared with it and a difference is an error.
 """
 
 import json
@@ -67,6 +67,28 @@ def make_cases(image):
             for name, method in filters.items():
                 result = image.crop(box).resize((size, size), method)
                 add(result, "crop", box=box, width=size, height=size, filter=name)
+    # A corner with all kinds of pixels for the operations of RandAugment, 8x8 to keep the file small.
+    box = [3, 0, 11, 8]
+    part = image.crop(box)
+    add(ImageOps.invert(part), "invert", box=box)
+    # The low levels of one half, which can be stretched.
+    add(ImageOps.autocontrast(image.crop([0, 2, 5, 8])), "autocontrast", box=[0, 2, 5, 8])
+    # Pillow leaves images below 255 pixels alone: five copies lie below one another, and so do those of the result.
+    repeated = ImageOps.equalize(Image.fromarray(np.tile(np.asarray(image), (5, 1, 1)), "RGB"))
+    equalized = repeated.crop([0, 0, WIDTH, HEIGHT])
+    assert np.array_equal(np.asarray(repeated), np.tile(np.asarray(equalized), (5, 1, 1)))
+    add(equalized, "equalize", times=5)
+    add(ImageOps.posterize(part, 2), "posterize", box=box, bits=2)
+    add(part.point([min(i + 99, 255) if i < 128 else i for i in range(256)] * 3), "solarizeAdd", box=box, amount=99)
+    for factor in (1.81, 0.19):
+        add(ImageEnhance.Sharpness(part).enhance(factor), "sharpness", box=box, factor=factor)
+    fill, method = [124, 116, 104], Image.Resampling.BILINEAR
+    for rotate in (27, -12.5):
+        result = part.rotate(rotate, method, fillcolor=tuple(fill))
+        add(result, "affine", box=box, rotate=rotate, fill=fill)
+    for matrix in ([1, -0.27, 0, 0, 1, -2.7], [1, 0, 3.24, 0.3, 1, 0]):
+        result = part.transform(part.size, Image.Transform.AFFINE, matrix, method, fillcolor=tuple(fill))
+        add(result, "affine", box=box, matrix=matrix, fill=fill)
     return cases
 
 
@@ -89,6 +111,14 @@ def compare_with_torchvision(image, cases):
             other = functional.to_grayscale(image, num_output_channels=3)
         elif case["op"] == "solarize":
             other = functional.solarize(image, case["threshold"])
+        elif case["op"] == "sharpness":
+            other = functional.adjust_sharpness(image.crop(case["box"]), case["factor"])
+        elif case["op"] == "posterize":
+            other = functional.posterize(image.crop(case["box"]), case["bits"])
+        elif case["op"] == "invert":
+            other = functional.invert(image.crop(case["box"]))
+        elif case["op"] == "autocontrast":
+            other = functional.autocontrast(image.crop(case["box"]))
         elif case["op"] == "flip":
             other = functional.hflip(image)
         elif case["op"] == "crop":

@@ -1,9 +1,10 @@
 /**
- * From pixels to a view: crop, resize, colours, blur, flip and normalisation, on 32-bit floats in WebAssembly.
+ * From pixels to a view: crop, resize, flip, colours, movements, blur and normalisation, on 32-bit floats in WebAssembly.
  * Follows torchvision on PIL images, but values are not rounded to 8 bits between operations (they are kept in 0 … 255),
- * and hue is turned exactly where PIL has 256 steps.
+ * except where one is defined by levels (posterize, autocontrast, equalize), and hue is turned exactly where PIL has 256
+ * steps.
  */
-import type { Random } from "../tensor/random.ts";
+import { Random } from "../tensor/random.ts";
 import { bytesAt, floatsAt, kernel, reserve } from "./kernel.ts";
 import { draw, type Plan } from "./plan.ts";
 import type { Pixels } from "./source.ts";
@@ -20,7 +21,7 @@ export function augment(pixels: Pixels, view: ViewSpec, random: Random, out: Flo
   else apply(pixels, draw(view, random, pixels.width, pixels.height), view, out);
 }
 
-/** Carries out `plan` and writes (value / 255 - mean) / std as [3, height, width] to `out`. */
+/** Carries out `plan` and writes (value / 255 - mean) / std, or noise, as [3, height, width] to `out`. */
 export function apply(
   pixels: Pixels,
   plan: Plan,
@@ -38,7 +39,7 @@ export function apply(
   const windows = operations.map((operation) => (operation.op === "blur" ? boxWindow(operation.sigma) : []));
   const longest = Math.max(0, ...windows.map((window) => window.length));
   const lineLength = Math.max(crop.width * 3 + 20, width + 2 * longest + 4);
-  // `middle` holds the half-resized image first and a plane of the blur later.
+  // `middle` holds the half-resized image first and later a plane of the operation at hand.
   const middleLength = Math.max(crop.height * width * 4, stride);
   const { source, boundsX, weightsX, boundsY, weightsY, line, middle, weights, canvas, target } = reserve({
     source: crop.height * pitch + 16,
@@ -57,7 +58,7 @@ export function apply(
   kernel.weigh(cubic, crop.width, resize.width, window.left, width, boundsX, weightsX, tapsX);
   kernel.weigh(cubic, crop.height, resize.height, window.top, height, boundsY, weightsY, tapsY);
   const corner = source + crop.left * 3;
-  // Flipping commutes with every operation that follows, and costs nothing while the canvas is filled.
+  // Flipping costs nothing while the canvas is filled. (MoCo v3 flips last, which is the same after its operations.)
   const flip = plan.flip ? 1 : 0;
   kernel.resample(
     corner,
@@ -76,20 +77,61 @@ export function apply(
     canvas,
     stride,
   );
-  for (const [i, operation] of operations.entries()) {
-    if (operation.op === "hue") kernel.hue(canvas, count, stride, operation.turn);
-    else if (operation.op === "grayscale") kernel.saturation(canvas, count, stride, 0);
-    else if (operation.op === "solarize") kernel.solarize(canvas, count, stride, operation.threshold);
-    else if (operation.op === "blur") {
-      const half = windows[i]!;
-      floatsAt(weights, half.length).set(half);
-      for (let pass = 0; pass < blurPasses; pass++)
-        kernel.blur(canvas, width, height, stride, weights, half.length - 1, line, middle);
-    } else kernel[operation.op](canvas, count, stride, operation.factor);
-  }
+  for (const [i, operation] of operations.entries())
+    switch (operation.op) {
+      case "autocontrast":
+      case "equalize":
+      case "invert":
+        kernel[operation.op](canvas, count, stride);
+        break;
+      case "brightness":
+      case "contrast":
+      case "saturation":
+        kernel[operation.op](canvas, count, stride, operation.factor);
+        break;
+      case "sharpness":
+        kernel.sharpness(canvas, width, height, stride, operation.factor, middle);
+        break;
+      case "hue":
+        kernel.hue(canvas, count, stride, operation.turn);
+        break;
+      case "grayscale":
+        kernel.saturation(canvas, count, stride, 0);
+        break;
+      case "blur": {
+        const half = windows[i]!;
+        floatsAt(weights, half.length).set(half);
+        for (let pass = 0; pass < blurPasses; pass++)
+          kernel.blur(canvas, width, height, stride, weights, half.length - 1, line, middle);
+        break;
+      }
+      case "solarize":
+        kernel.solarize(canvas, count, stride, operation.threshold);
+        break;
+      case "solarizeAdd":
+        kernel.solarizeAdd(canvas, count, stride, operation.amount);
+        break;
+      case "posterize":
+        kernel.posterize(canvas, count, stride, 2 ** (8 - operation.bits));
+        break;
+      case "affine":
+        kernel.affine(canvas, width, height, stride, ...operation.matrix, ...operation.fill, middle);
+        break;
+    }
   const [r, g, b] = [1 / (255 * std[0]), 1 / (255 * std[1]), 1 / (255 * std[2])];
   kernel.normalize(canvas, count, stride, target, r, g, b, -mean[0] / std[0], -mean[1] / std[1], -mean[2] / std[2]);
   out.set(floatsAt(target, count * 3));
+  if (plan.erase !== undefined) erase(out, plan.erase, width, height);
+}
+
+/** Standard normal numbers in place of all pixels of the box, each channel its own (timm's mode "pixel"). */
+function erase(out: Float32Array, { box, noise }: NonNullable<Plan["erase"]>, width: number, height: number): void {
+  const random = new Random(noise);
+  for (let channel = 0; channel < 3; channel++)
+    for (let y = box.top; y < box.top + box.height; y++) {
+      const row = (channel * height + y) * width + box.left;
+      for (let x = 0; x < box.width; x++) out[row + x] = random.normal();
+    }
 }
 
 function taps(cubic: 0 | 1, scale: number): number {

@@ -36,6 +36,28 @@ export interface Kernel {
   saturation(canvas: number, count: number, stride: number, factor: number): void;
   hue(canvas: number, count: number, stride: number, turn: number): void;
   solarize(canvas: number, count: number, stride: number, threshold: number): void;
+  solarizeAdd(canvas: number, count: number, stride: number, amount: number): void;
+  invert(canvas: number, count: number, stride: number): void;
+  posterize(canvas: number, count: number, stride: number, step: number): void;
+  autocontrast(canvas: number, count: number, stride: number): void;
+  equalize(canvas: number, count: number, stride: number): void;
+  sharpness(canvas: number, width: number, height: number, stride: number, factor: number, plane: number): void;
+  affine(
+    canvas: number,
+    width: number,
+    height: number,
+    stride: number,
+    a: number,
+    b: number,
+    c: number,
+    d: number,
+    e: number,
+    f: number,
+    red: number,
+    green: number,
+    blue: number,
+    plane: number,
+  ): void;
   blur(
     canvas: number,
     width: number,

@@ -1,5 +1,6 @@
 /** The random choices of a view, drawn once and then plain data: which crop, which operations with which strengths. */
-import type { Random } from "../tensor/random.ts";
+import type { Key, Random } from "../tensor/random.ts";
+import { drawRandAugment } from "./rand-augment.ts";
 import type { AugmentView, CenterView, ImageView } from "./views.ts";
 
 export interface Box {
@@ -9,13 +10,20 @@ export interface Box {
   readonly height: number;
 }
 
-/** One colour operation or blur, in the order they are applied. */
+/** [a, b, c, d, e, f]: the middle of pixel (x, y) shows what was at (a x + b y + c, d x + e y + f). */
+export type Matrix = readonly [number, number, number, number, number, number];
+
+/** One operation, in the order they are applied. */
 export type Operation =
-  | { readonly op: "brightness" | "contrast" | "saturation"; readonly factor: number }
+  | { readonly op: "autocontrast" | "equalize" | "invert" }
+  | { readonly op: "brightness" | "contrast" | "saturation" | "sharpness"; readonly factor: number }
   | { readonly op: "hue"; readonly turn: number }
   | { readonly op: "grayscale" }
   | { readonly op: "blur"; readonly sigma: number }
-  | { readonly op: "solarize"; readonly threshold: number };
+  | { readonly op: "solarize"; readonly threshold: number }
+  | { readonly op: "solarizeAdd"; readonly amount: number }
+  | { readonly op: "posterize"; readonly bits: number }
+  | { readonly op: "affine"; readonly matrix: Matrix; readonly fill: readonly [number, number, number] };
 
 export interface Plan {
   /** The part of the image that is used, in pixels. */
@@ -25,8 +33,11 @@ export interface Plan {
   /** The part of the resized crop that becomes the view. */
   readonly window: Box;
   readonly interpolation: "bilinear" | "bicubic";
+  /** Mirrored before the operations. */
   readonly flip: boolean;
   readonly operations: readonly Operation[];
+  /** A part of the normalised view that becomes normal noise, drawn from this key. */
+  readonly erase?: { readonly box: Box; readonly noise: Key } | undefined;
 }
 
 /** Draws what `view` does with an image of width × height pixels. A centre view draws nothing. */
@@ -35,9 +46,9 @@ export function draw(view: ImageView, random: Random, width: number, height: num
 }
 
 function augmentation(view: AugmentView, random: Random, width: number, height: number): Plan {
-  const { size, jitter, grayscale, blur, solarize } = view;
+  const { size, jitter, grayscale, blur, solarize, erase } = view;
   const crop = randomCrop(view, random, width, height);
-  const operations: Operation[] = [];
+  const operations = drawRandAugment(view, random);
   const happens = (probability: number) => random.uniform() < probability;
   if (jitter !== undefined && happens(jitter.probability)) operations.push(...shuffledJitter(jitter, random));
   if (grayscale !== undefined && happens(grayscale)) operations.push({ op: "grayscale" });
@@ -45,20 +56,41 @@ function augmentation(view: AugmentView, random: Random, width: number, height: 
     operations.push({ op: "blur", sigma: random.uniform(...blur.sigma) });
   if (solarize !== undefined && happens(solarize.probability))
     operations.push({ op: "solarize", threshold: solarize.threshold });
+  const flip = happens(view.flip);
+  const erased = erase !== undefined && happens(erase.probability) ? randomBox(erase, random, size, size) : undefined;
   return {
     crop,
     resize: { width: size, height: size },
     window: { left: 0, top: 0, width: size, height: size },
     interpolation: view.interpolation,
-    flip: happens(view.flip),
+    flip,
     operations,
+    erase: erased && { box: erased, noise: [random.bits(), random.bits()] },
   };
 }
 
 /** torchvision's RandomResizedCrop.get_params: ten tries, then the largest central crop within the ratio's bounds. */
 function randomCrop({ scale, ratio }: AugmentView, random: Random, width: number, height: number): Box {
+  const box = randomBox({ area: scale, ratio }, random, width, height);
+  if (box !== undefined) return box;
+  let [w, h] = [width, height];
+  if (width / height < ratio[0]) h = Math.min(height, Math.round(width / ratio[0]));
+  else if (width / height > ratio[1]) w = Math.min(width, Math.round(height * ratio[1]));
+  return { left: Math.floor((width - w) / 2), top: Math.floor((height - h) / 2), width: w, height: h };
+}
+
+/**
+ * A box within width × height pixels that has a share of their area, or undefined when ten tries give none. Crops and
+ * erased parts are drawn alike (timm's RandomErasing leaves out boxes as wide or as high as the view).
+ */
+function randomBox(
+  { area: share, ratio }: Pick<NonNullable<AugmentView["erase"]>, "area" | "ratio">,
+  random: Random,
+  width: number,
+  height: number,
+): Box | undefined {
   for (let attempt = 0; attempt < 10; attempt++) {
-    const area = width * height * random.uniform(...scale);
+    const area = width * height * random.uniform(...share);
     const aspect = Math.exp(random.uniform(Math.log(ratio[0]), Math.log(ratio[1])));
     const w = Math.round(Math.sqrt(area * aspect));
     const h = Math.round(Math.sqrt(area / aspect));
@@ -67,10 +99,7 @@ function randomCrop({ scale, ratio }: AugmentView, random: Random, width: number
       return { left: random.integer(width - w + 1), top, width: w, height: h };
     }
   }
-  let [w, h] = [width, height];
-  if (width / height < ratio[0]) h = Math.min(height, Math.round(width / ratio[0]));
-  else if (width / height > ratio[1]) w = Math.min(width, Math.round(height * ratio[1]));
-  return { left: Math.floor((width - w) / 2), top: Math.floor((height - h) / 2), width: w, height: h };
+  return undefined;
 }
 
 /** torchvision's ColorJitter: the four operations in random order; an operation of strength 0 is left out. */

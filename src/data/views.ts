@@ -1,6 +1,7 @@
 /**
  * Views: what a batch field shows of an image. A view is data, not code, so that a recipe can store it and a worker
- * thread can run it. Constants: layer-grafted pre-training's `utils/pretrain.py` (MoCo v3) and MAE's `main_pretrain.py`.
+ * thread can run it. Constants: layer-grafted pre-training's `utils/pretrain.py` (MoCo v3) and `main_finetune_mae.py`, MAE's
+ * `main_pretrain.py`.
  */
 import * as z from "zod";
 import type { Shape } from "../tensor/shape.ts";
@@ -23,6 +24,14 @@ const augmentView = z.strictObject({
   scale: range.describe("share of the image's area that a crop covers"),
   ratio: range.default([3 / 4, 4 / 3]).describe("width over height of a crop"),
   interpolation: interpolation.default("bilinear"),
+  randAugment: z
+    .strictObject({
+      operations: z.int().min(0).default(2).describe("how many of the 15 are drawn"),
+      magnitude: z.number().min(0).max(10).default(9).describe("strength, of 10"),
+      deviation: z.number().min(0).default(0.5).describe("standard deviation of the strength"),
+      probability: probability.default(0.5).describe("of each that is drawn"),
+    })
+    .optional(),
   jitter: z
     .strictObject({
       probability,
@@ -36,6 +45,13 @@ const augmentView = z.strictObject({
   blur: z.strictObject({ probability, sigma: range.describe("standard deviation in pixels of the view") }).optional(),
   solarize: z.strictObject({ probability, threshold: z.number().min(0).max(256).default(128) }).optional(),
   flip: probability.default(0.5),
+  erase: z
+    .strictObject({
+      probability,
+      area: range.default([0.02, 1 / 3]).describe("share of the view's area that becomes noise"),
+      ratio: range.default([0.3, 1 / 0.3]).describe("width over height of that part"),
+    })
+    .optional(),
   mean,
   std,
 });
@@ -54,7 +70,8 @@ const centerView = z
 const noiseView = z.strictObject({ kind: z.literal("noise"), length: z.int().min(1) });
 
 /**
- * `augment`: a random crop, resized, then colour jitter, grey, blur, solarize, flip, normalise, in this order.
+ * `augment`: a random crop, resized and flipped, then RandAugment, colour jitter, grey, blur, solarize, normalised, and
+ * a part erased, in this order.
  * `center`: the middle of the image, without randomness, for evaluation.
  * `noise`: `length` uniform numbers in [0, 1), such as MAE's masking noise (one per patch); ignores the image.
  */
@@ -97,6 +114,19 @@ export function mocoViews(size: number, options: AugmentOptions = {}): { view1: 
       ...options,
     }),
   };
+}
+
+/** The view that the paper fine-tunes on: crops of 8 to 100 %, bicubic, flips, RandAugment, a quarter with erased parts. */
+export function fineTuneView(size: number, options: AugmentOptions = {}): AugmentView {
+  return augmentView.parse({
+    kind: "augment",
+    size,
+    scale: [0.08, 1],
+    interpolation: "bicubic",
+    randAugment: { operations: 2, magnitude: 9, deviation: 0.5, probability: 0.5 },
+    erase: { probability: 0.25, area: [0.02, 1 / 3], ratio: [0.3, 1 / 0.3] },
+    ...options,
+  });
 }
 
 /** Evaluation view: shorter side to size · 256 / 224 (224 → 256, the ImageNet custom), then the middle. */

@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { apply, augment } from "../../src/data/augment.ts";
-import type { Box, Operation, Plan } from "../../src/data/plan.ts";
+import type { Box, Matrix, Operation, Plan } from "../../src/data/plan.ts";
+import { rotation } from "../../src/data/rand-augment.ts";
 import type { Pixels } from "../../src/data/source.ts";
 import { centerCrop, type ImageView, noise } from "../../src/data/views.ts";
-import { key, Random } from "../../src/tensor/random.ts";
+import { type Key, key, Random } from "../../src/tensor/random.ts";
 
 interface Case {
   op: string;
@@ -12,6 +13,14 @@ interface Case {
   shift?: number;
   threshold?: number;
   radius?: number;
+  bits?: number;
+  amount?: number;
+  /** Degrees. */
+  rotate?: number;
+  matrix?: Matrix;
+  fill?: [number, number, number];
+  /** How many copies of the image lay below one another, and so do those of the result. */
+  times?: number;
   box?: [number, number, number, number];
   width?: number;
   height?: number;
@@ -50,31 +59,58 @@ function largestDifference(a: readonly number[], b: readonly number[]): number {
   return a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);
 }
 
-function operationOf({ op, factor, shift, threshold, radius }: Case): Operation | undefined {
-  if (op === "brightness" || op === "contrast" || op === "saturation") return { op, factor: factor! };
-  if (op === "hue") return { op, turn: shift! };
-  if (op === "blur") return { op, sigma: radius! };
-  if (op === "solarize") return { op, threshold: threshold! };
-  return op === "grayscale" ? { op } : undefined;
+function operationOf(c: Case): Operation | undefined {
+  switch (c.op) {
+    case "brightness":
+    case "contrast":
+    case "saturation":
+    case "sharpness":
+      return { op: c.op, factor: c.factor! };
+    case "autocontrast":
+    case "equalize":
+    case "invert":
+    case "grayscale":
+      return { op: c.op };
+    case "hue":
+      return { op: c.op, turn: c.shift! };
+    case "blur":
+      return { op: c.op, sigma: c.radius! };
+    case "solarize":
+      return { op: c.op, threshold: c.threshold! };
+    case "solarizeAdd":
+      return { op: c.op, amount: c.amount! };
+    case "posterize":
+      return { op: c.op, bits: c.bits! };
+    case "affine":
+      return { op: c.op, matrix: c.matrix ?? rotation(c.rotate!, c.result.width), fill: c.fill! };
+    default:
+      return undefined;
+  }
 }
 
-// PIL rounds to 8 bits after each operation and pass (a blur has six). It also rounds the hue down to 256 steps and the turn to whole
-// steps, which moves a saturated colour by up to 6 levels each.
+function repeat(numbers: Iterable<number>, times: number): number[] {
+  return Array.from({ length: times }, () => [...numbers]).flat();
+}
+
+// PIL rounds to 8 bits after each operation and pass (a blur has six). It also rounds the hue down to 256 steps and the
+// turn to whole steps, which moves a saturated colour by up to 6 levels each.
 const tolerances: Record<string, number> = { blur: 3, hue: 12 };
 
 describe("augmentation against PIL", () => {
   it.each(fixture.cases.map((c) => [JSON.stringify({ ...c, result: undefined }), c] as const))("%s", (_, c) => {
     const operation = operationOf(c);
-    const [left, top, right, bottom] = c.box ?? [0, 0, image.width, image.height];
-    const result = levels(image, {
+    const times = c.times ?? 1;
+    const pixels = { ...image, height: image.height * times, data: Uint8Array.from(repeat(image.data, times)) };
+    const [left, top, right, bottom] = c.box ?? [0, 0, pixels.width, pixels.height];
+    const result = levels(pixels, {
       operations: operation === undefined ? [] : [operation],
       flip: c.op === "flip",
       crop: { left, top, width: right - left, height: bottom - top },
       interpolation: c.filter ?? "bilinear",
       width: c.result.width,
-      height: c.result.height,
+      height: c.result.height * times,
     });
-    expect(largestDifference(result, c.result.data)).toBeLessThan(tolerances[c.op] ?? 1.5);
+    expect(largestDifference(result, repeat(c.result.data, times))).toBeLessThan(tolerances[c.op] ?? 1.5);
   });
 });
 
@@ -125,6 +161,57 @@ describe("augment", () => {
       ],
     });
     expect(largestDifference(full, [...image.data])).toBeLessThan(0.01);
+  });
+
+  it("sharpens a plain image to itself, and leaves images without an inside alone", () => {
+    for (const [width, height] of [
+      [1, 1],
+      [2, 9],
+      [9, 2],
+      [3, 3],
+      [6, 5],
+    ] as const) {
+      const plainData = new Uint8Array(width * height * 3).fill(77);
+      const sharpened = levels({ width, height, data: plainData }, { operations: [{ op: "sharpness", factor: 1.9 }] });
+      expect(largestDifference(sharpened, [...plainData])).toBeLessThan(1e-3);
+    }
+  });
+
+  it("leaves a plain image's levels alone where there is nothing to stretch or to spread", () => {
+    const data = new Uint8Array(20 * 20 * 3).fill(77);
+    for (const op of ["autocontrast", "equalize"] as const)
+      expect(
+        largestDifference(levels({ width: 20, height: 20, data }, { operations: [{ op }] }), [...data]),
+      ).toBeLessThan(1e-3);
+  });
+
+  it("turns an image once round, and fills what comes in with the given colour", () => {
+    const square: Pixels = { width: 10, height: 10, data: image.data.slice(0, 300) };
+    const fill = [1, 2, 3] as const;
+    const quarter: Operation = { op: "affine", matrix: rotation(90, 10), fill };
+    const turned = levels(square, { operations: [quarter, quarter, quarter, quarter] });
+    expect(largestDifference(turned, [...square.data])).toBeLessThan(0.01);
+    const away = levels(square, { operations: [{ op: "affine", matrix: [1, 0, 11, 0, 1, 0], fill }] });
+    expect(largestDifference(away, repeat([1, 2, 3], 100))).toBeLessThan(1e-3);
+  });
+
+  it("erases after normalising: noise in the box, nothing outside, the same for the same key", () => {
+    const box: Box = { left: 2, top: 1, width: 7, height: 8 };
+    const grey: Pixels = { width: 12, height: 10, data: new Uint8Array(360).fill(51) };
+    const plan = (noise: Key) => levels(grey, { erase: { box, noise } }).map((x) => x / 255);
+    const values = plan([1, 2]);
+    const inside = values.filter((_, i) => {
+      const [x, y] = [Math.floor(i / 3) % 12, Math.floor(i / 36)];
+      return x >= 2 && x < 9 && y >= 1 && y < 9;
+    });
+    expect(values.filter((x) => Math.abs(x - 0.2) < 1e-6).length).toBe(360 - inside.length);
+    expect(new Set(inside).size).toBe(7 * 8 * 3);
+    const mean = inside.reduce((sum, x) => sum + x, 0) / inside.length;
+    const variance = inside.reduce((sum, x) => sum + (x - mean) ** 2, 0) / inside.length;
+    expect(Math.abs(mean)).toBeLessThan(0.3);
+    expect(Math.abs(variance - 1)).toBeLessThan(0.35);
+    expect(plan([1, 2])).toEqual(values);
+    expect(plan([1, 3])).not.toEqual(values);
   });
 
   it("normalises to (value / 255 - mean) / std, channel by channel", () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { draw, type Plan } from "../../src/data/plan.ts";
-import { centerCrop, maeView, mocoViews } from "../../src/data/views.ts";
+import { rotation } from "../../src/data/rand-augment.ts";
+import { centerCrop, fineTuneView, maeView, mocoViews } from "../../src/data/views.ts";
 import { fold, key, Random } from "../../src/tensor/random.ts";
 
 /** Plans of 2,000 images of width × height. */
@@ -55,11 +56,24 @@ describe("MoCo v3's views", () => {
   it("shuffle the jitter, and keep grey, blur, solarize in order after it", () => {
     const starts = new Set(first.filter(has("hue")).map((plan) => plan.operations[0]!.op));
     expect([...starts].sort()).toEqual(["brightness", "contrast", "hue", "saturation"]);
-    const rank = { brightness: 0, contrast: 0, saturation: 0, hue: 0, grayscale: 1, blur: 2, solarize: 3 };
+    const order = ["grayscale", "blur", "solarize"]; // jitter: -1
     for (const { operations } of second) {
-      const ranks = operations.map(({ op }) => rank[op]);
+      const ranks = operations.map(({ op }) => order.indexOf(op));
       expect(ranks).toEqual([...ranks].sort((a, b) => a - b));
     }
+  });
+
+  it("stay what they are: a resumed run and a repeated one see the same views", () => {
+    expect(draw(mocoViews(24).view2, new Random(fold(key(3), 5)), 50, 37)).toMatchObject({
+      crop: { left: 1, top: 3, width: 41, height: 31 },
+      flip: false,
+      operations: [
+        { op: "hue", turn: 0.05818265420384705 },
+        { op: "contrast", factor: 1.3842679921537637 },
+        { op: "saturation", factor: 0.8999583406373859 },
+        { op: "brightness", factor: 0.8115429200232028 },
+      ],
+    });
   });
 
   it("draw strengths within bounds", () => {
@@ -70,6 +84,89 @@ describe("MoCo v3's views", () => {
         if (operation.op === "hue") expect(Math.abs(operation.turn)).toBeLessThanOrEqual(0.1);
         if (operation.op === "blur") expect(operation.sigma >= 0.1 && operation.sigma <= 2).toBe(true);
       }
+  });
+});
+
+describe("the view of fine-tuning", () => {
+  const all = plans(fineTuneView(32), 64, 64);
+  const operations = all.flatMap((plan) => plan.operations);
+
+  it("applies each of two operations half of the time", () => {
+    const counts = [0, 1, 2].map((n) => share(all, (plan) => plan.operations.length === n));
+    expect(counts[0]).toBeCloseTo(0.25, 1);
+    expect(counts[1]).toBeCloseTo(0.5, 1);
+    expect(counts[2]).toBeCloseTo(0.25, 1);
+  });
+
+  it("draws all 15 alike, five of them affine", () => {
+    const names = new Map<string, number>();
+    for (const { op } of operations) names.set(op, (names.get(op) ?? 0) + 1 / operations.length);
+    expect([...names.keys()].sort()).toEqual(
+      "affine autocontrast brightness contrast equalize invert posterize saturation sharpness solarize solarizeAdd".split(
+        " ",
+      ),
+    );
+    for (const [name, part] of names) expect(Math.abs(part - (name === "affine" ? 5 : 1) / 15)).toBeLessThan(0.03);
+  });
+
+  it("is about as strong as magnitude 9 of 10, in both directions", () => {
+    const means = new Map<string, number[]>();
+    const see = (name: string, value: number) => means.set(name, [...(means.get(name) ?? []), value]);
+    for (const operation of operations) {
+      if (operation.op === "posterize") see("posterize", operation.bits);
+      if (operation.op === "solarize") see("solarize", operation.threshold);
+      if (operation.op === "solarizeAdd") see("solarizeAdd", operation.amount);
+      if (operation.op === "saturation") {
+        see("saturation", Math.abs(operation.factor - 1));
+        see("more saturation", operation.factor > 1 ? 1 : 0);
+      }
+      if (operation.op === "affine") {
+        const [a, b, c, d, , f] = operation.matrix;
+        expect(operation.fill).toEqual([124, 116, 104]);
+        if (a !== 1) see("rotation", Math.acos(a) * (180 / Math.PI));
+        else if (b !== 0) see("shear x", Math.abs(b));
+        else if (d !== 0) see("shear y", Math.abs(d));
+        else if (c !== 0) see("shift x", Math.abs(c));
+        else see("shift y", Math.abs(f));
+      }
+    }
+    const mean = (name: string) => means.get(name)!.reduce((sum, x) => sum + x, 0) / means.get(name)!.length;
+    // A strength of 0.9 ± 0.05, cut off at 1, has a mean of 0.8996.
+    expect(Math.abs(mean("rotation") - 27)).toBeLessThan(0.5);
+    expect(Math.abs(mean("shear x") - 0.27)).toBeLessThan(0.005);
+    expect(Math.abs(mean("shear y") - 0.27)).toBeLessThan(0.005);
+    expect(Math.abs(mean("shift x") - 0.405 * 32)).toBeLessThan(0.2);
+    expect(Math.abs(mean("shift y") - 0.405 * 32)).toBeLessThan(0.2);
+    expect(Math.abs(mean("saturation") - 0.81)).toBeLessThan(0.02);
+    expect(Math.abs(mean("more saturation") - 0.5)).toBeLessThan(0.15);
+    expect(Math.abs(mean("solarize") - 26)).toBeLessThan(3);
+    expect(Math.abs(mean("solarizeAdd") - 98.5)).toBeLessThan(2);
+    expect(means.get("posterize")!.every((bits) => bits >= 0 && bits <= 2)).toBe(true);
+    expect(mean("posterize")).toBeCloseTo(1, 1);
+  });
+
+  it("erases 2 to 33 % of a quarter of the views", () => {
+    const erased = all.filter((plan) => plan.erase !== undefined);
+    expect(erased.length / all.length).toBeCloseTo(0.25, 1);
+    for (const { erase } of erased) {
+      const { left, top, width, height } = erase!.box;
+      expect(left >= 0 && top >= 0 && left + width <= 32 && top + height <= 32).toBe(true);
+      expect(width * height).toBeGreaterThan(0.01 * 32 * 32);
+      expect(width * height).toBeLessThan(0.36 * 32 * 32);
+    }
+    expect(new Set(erased.map(({ erase }) => String(erase!.noise))).size).toBe(erased.length);
+  });
+});
+
+describe("rotation", () => {
+  it("keeps the middle and turns the rest counter-clockwise", () => {
+    const at = (x: number, y: number) => {
+      const [a, b, c, d, e, f] = rotation(90, 10);
+      return [a * x + b * y + c, d * x + e * y + f].map((z) => Number(z.toFixed(9)));
+    };
+    expect(at(5, 5)).toEqual([5, 5]);
+    // What is right of the middle goes up: the top shows it.
+    expect(at(5, 0)).toEqual([10, 5]);
   });
 });
 
