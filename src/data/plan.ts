@@ -46,10 +46,11 @@ export function draw(view: ImageView, random: Random, width: number, height: num
 }
 
 function augmentation(view: AugmentView, random: Random, width: number, height: number): Plan {
-  const { size, jitter, grayscale, blur, solarize, erase } = view;
+  const { size, randAugment, jitter, grayscale, blur, solarize, erase } = view;
   const crop = randomCrop(view, random, width, height);
-  const operations = drawRandAugment(view, random);
+  const operations: Operation[] = [];
   const happens = (probability: number) => random.uniform() < probability;
+  if (randAugment !== undefined) operations.push(...drawRandAugment(randAugment, view, random));
   if (jitter !== undefined && happens(jitter.probability)) operations.push(...shuffledJitter(jitter, random));
   if (grayscale !== undefined && happens(grayscale)) operations.push({ op: "grayscale" });
   if (blur !== undefined && happens(blur.probability))
@@ -81,7 +82,7 @@ function randomCrop({ scale, ratio }: AugmentView, random: Random, width: number
 
 /**
  * A box within width × height pixels that has a share of their area, or undefined when ten tries give none. Crops and
- * erased parts are drawn alike (timm's RandomErasing leaves out boxes as wide or as high as the view).
+ * erased parts are drawn alike (timm's RandomErasing draws again when a box is as wide or as high as the view).
  */
 function randomBox(
   { area: share, ratio }: Pick<NonNullable<AugmentView["erase"]>, "area" | "ratio">,

@@ -1,16 +1,19 @@
 /**
  * RandAugment (Cubuk et al., "RandAugment: Practical automated data augmentation with a reduced search space", 2020) as
- * timm's `rand-m9-mstd0.5-inc1` has it, with which the paper fine-tunes: the "increasing" set of 15 operations, all of
- * which do more the larger the magnitude is. What an affine one moves is interpolated bilinearly here; timm can be told
- * so, or else draws between bilinear and bicubic.
+ * timm's `rand-m9-mstd0.5-inc1` has it, with which the paper fine-tunes: the "increasing" set of 15 operations, most of
+ * which do more the larger the magnitude is. One difference: affine operations interpolate bilinearly, where timm takes
+ * the method of the crops (bicubic in the paper).
  */
 import type { Random } from "../tensor/random.ts";
 import type { Matrix, Operation } from "./plan.ts";
 import type { AugmentView } from "./views.ts";
 
 /** Draws which operations a view gets and how strong they are; the same one may come twice. */
-export function drawRandAugment(view: AugmentView, random: Random): Operation[] {
-  const { operations = 0, magnitude = 0, deviation = 0, probability = 0 } = view.randAugment ?? {};
+export function drawRandAugment(
+  { operations, magnitude, deviation, probability }: NonNullable<AugmentView["randAugment"]>,
+  view: AugmentView,
+  random: Random,
+): Operation[] {
   const drawn: Operation[] = [];
   for (let i = 0; i < operations; i++) {
     const make = makers[random.integer(makers.length)]!;
