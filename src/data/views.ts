@@ -134,6 +134,11 @@ export function centerCrop(size: number, options: CenterOptions = {}): CenterVie
   return centerView.parse({ kind: "center", size, resize: Math.round((size * 256) / 224), ...options });
 }
 
+/** The same part of an image at another size. */
+export function resized(view: CenterView, size: number): CenterView {
+  return { ...view, size, resize: Math.max(size, Math.round((view.resize * size) / view.size)) };
+}
+
 /** Masking noise: one number per patch. */
 export function noise(length: number): NoiseView {
   return noiseView.parse({ kind: "noise", length });

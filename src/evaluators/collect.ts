@@ -20,14 +20,35 @@ export async function collect(
   view: CenterView,
   { batch, width, rowsOf }: CollectOptions,
 ): Promise<Features> {
-  const rows = new Float32Array(source.length * width);
+  const partsOf = async (images: Tensor<"float32">) => [await rowsOf(images)];
+  return (await collectParts(source, view, { batch, widths: [width], partsOf }))[0]!;
+}
+
+export interface CollectPartsOptions {
+  readonly batch: number;
+  /** Numbers per image of each part. */
+  readonly widths: readonly number[];
+  /** [batch, 3, S, S] → of each part batch rows. */
+  partsOf(images: Tensor<"float32">): Promise<readonly Float32Array[]>;
+}
+
+/** The same where one look at an image gives several kinds of features. */
+export async function collectParts(
+  source: Source,
+  view: CenterView,
+  { batch, widths, partsOf }: CollectPartsOptions,
+): Promise<Features[]> {
+  const parts = widths.map((width) => ({ rows: new Float32Array(source.length * width), width }));
   const unreadable: Skipped[] = [];
   const onUnreadable = (index: number, { message }: Error) =>
     void unreadable.push({ index, id: source.id(index), reason: message });
   for await (const { images, indices } of evaluationBatches(source, view, batch, { onUnreadable })) {
-    const found = await rowsOf(images);
-    for (const [i, index] of indices.entries()) rows.set(found.subarray(i * width, (i + 1) * width), index * width);
+    const found = await partsOf(images);
+    for (const [p, { rows, width }] of parts.entries())
+      for (const [i, index] of indices.entries())
+        rows.set(found[p]!.subarray(i * width, (i + 1) * width), index * width);
   }
   if (unreadable.length > 0 && unreadable.length === source.length) throw new Error(unreadable[0]!.reason);
-  return { rows, count: source.length, width, ...(unreadable.length === 0 ? {} : { unreadable }) };
+  const more = unreadable.length === 0 ? {} : { unreadable };
+  return parts.map((part) => ({ ...part, count: source.length, ...more }));
 }

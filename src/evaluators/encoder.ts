@@ -9,7 +9,7 @@ import { Scope } from "../nn/scope.ts";
 import { encode, patches, type VitConfig } from "../nn/vit.ts";
 import { openFiles } from "../data/files.ts";
 import type { Source } from "../data/source.ts";
-import type { CenterView } from "../data/views.ts";
+import { type CenterView, resized } from "../data/views.ts";
 import { listCheckpoints, readCheckpoint } from "../run/checkpoint.ts";
 import { collect } from "./collect.ts";
 import type { Features } from "./evaluator.ts";
@@ -117,8 +117,7 @@ export function initialParameters(model: VitConfig, root: Key): Map<string, Tens
 
 /** Colours themselves as features: each image at `side` × `side` pixels. What any encoder should beat. */
 export function pixelFeatures(view: CenterView, side = 16): (source: Source) => Promise<Features> {
-  const scale = side / view.size;
-  const small = { ...view, size: side, resize: Math.max(side, Math.round(view.resize * scale)) };
+  const small = resized(view, side);
   const width = 3 * side ** 2;
   return (source) => collect(source, small, { batch: 256, width, rowsOf: async ({ data }) => data });
 }

@@ -16,8 +16,8 @@ const encoderSchema = z.object({
       deviation: z.number(),
       /** Mean square of the off-diagonal entries of the correlation matrix: 0 when no column repeats another. */
       correlation: z.number(),
-      /** exp of the entropy of the covariance's eigenvalues, of at most `width`. */
-      effectiveRank: z.number(),
+      /** (Σλ)² / Σλ² of the covariance's eigenvalues λ: how many directions carry the variance, of at most `width`. */
+      participationRatio: z.number(),
     }),
   ),
   /** Mean attention distance in pixels, over images and queries; per head, nearest first. */
@@ -48,6 +48,8 @@ export const analysisSchema = z.object({
       ),
     })
     .optional(),
+  /** What was left out, and why. */
+  notes: z.array(z.string()).optional(),
 });
 export type Analysis = z.infer<typeof analysisSchema>;
 
