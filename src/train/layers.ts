@@ -1,0 +1,45 @@
+/** Which block of an encoder knows most: one question of a data set, asked of the output of every block. */
+import { byLayer } from "../evaluators/by-layer.ts";
+import type { Encoder } from "../evaluators/encoder.ts";
+import type { Features } from "../evaluators/evaluator.ts";
+import type { SourceInput } from "../data/source.ts";
+import type { Layers } from "../run/layers.ts";
+import type { Contender } from "./evaluate.ts";
+import { type TaskOptions, tasksOf } from "./tasks.ts";
+
+export interface LayersOptions extends TaskOptions {
+  /** The question: the first of this protocol that the data allow (default `knn`). */
+  readonly protocol?: "knn" | "linear";
+  readonly onProgress?: (done: number, total: number, what: string) => void;
+}
+
+/** Throws one sentence when the images allow no question, or a contender is no encoder. */
+export async function measureLayers(
+  entrants: readonly Contender[],
+  data: SourceInput,
+  { protocol = "knn", onProgress, ...options }: LayersOptions = {},
+): Promise<Layers> {
+  const { source, tasks, reason } = await tasksOf(data, options);
+  const task = tasks.find((each) => each.protocol === protocol);
+  if (task === undefined) throw new Error(reason ?? `${protocol} cannot be measured on these images`);
+  const encoders: Layers["encoders"] = [];
+  for (const [i, entrant] of entrants.entries()) {
+    const { name, title } = entrant;
+    onProgress?.(i, entrants.length, `${title}: ${task.label} by layer`);
+    const encoder = await openEncoder(entrant);
+    const ask = (features: Features) => task.run({ features: async () => features });
+    const scores = await byLayer(encoder, source, ask, { threads: options.threads });
+    await encoder.release();
+    encoders.push({ name, title, scores });
+  }
+  onProgress?.(entrants.length, entrants.length, "");
+  return { data: source.name, protocol, label: task.label, chance: task.chance, encoders };
+}
+
+/** An entrant that has layers. Throws when it has none. */
+export async function openEncoder({ title, open }: Contender): Promise<Encoder> {
+  const opened = await open();
+  if ("model" in opened) return opened;
+  await opened.release();
+  throw new Error(`${title} have no layers to look into; leave them out of the contenders`);
+}
