@@ -1,79 +1,41 @@
 /** Looks into the encoders of a run: how features are spread, where attention goes, who is like whom, a map of the images. */
 import { mkdirSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { defineSource, openSource, type Source, type SourceInput } from "../data/source.ts";
 import { sample, subset } from "../data/subset.ts";
 import { cka, gram } from "../evaluators/cka.ts";
-import { loadEncoder } from "../evaluators/encoder.ts";
 import { openInside } from "../evaluators/inside.ts";
 import { statistics } from "../evaluators/statistics.ts";
 import { type Analysis, writeAnalysis } from "../run/analysis.ts";
 import { messageOf } from "../run/errors.ts";
-import { type Layers, writeLayers } from "../run/layers.ts";
 import { drawAttention, drawMap, type Seen } from "./analysis-pictures.ts";
-import { type Contender, subjectsAt } from "./evaluate.ts";
-import { type LayersOptions, measureLayers, openEncoder } from "./layers.ts";
+import type { Contender } from "./evaluate.ts";
+import { insideOf, type InsideOptions, openEncoder } from "./inside.ts";
 import { type TaskOptions, tasksOf } from "./tasks.ts";
 
-export interface AnalyseOptions extends LayersOptions {
-  /** Default: what the run was trained on; of data in splits the test images are looked at. */
-  readonly data?: SourceInput;
-  /** Names of the encoders, as for `evaluate` (default: random and every finished stage, or the checkpoint's). */
-  readonly contenders?: readonly string[];
-  /** Run folders and checkpoints whose last encoders are put beside these. */
-  readonly against?: readonly string[];
-  /** Look at so many images at most (default 600). Accuracy by layer is measured on all. */
+export interface AnalyseOptions extends InsideOptions, TaskOptions {
+  /** Look at so many images at most (default 600). */
   readonly images?: number;
-  /** The folder for documents and pictures (default: the run folder; a checkpoint has none). */
-  readonly out?: string;
+  readonly onProgress?: (done: number, total: number, what: string) => void;
 }
 
 /**
  * Analyses the encoders of a run folder, or that of one checkpoint file, and writes `analysis.json` with its pictures in
- * `samples/` and, where the images have classes, `layers.json`. Same seed, same files. Throws one sentence when there is
- * nothing to analyse.
+ * `samples/`. Same seed, same files. Throws one sentence when there is nothing to analyse.
  */
-export async function analyse(
-  path: string,
-  options: AnalyseOptions = {},
-): Promise<{ analysis: Analysis; layers?: Layers }> {
-  const { entrants, data, out, ...settings } = subjectOf(path, options);
-  const { tasks, reason } = await tasksOf(data, settings);
+export async function analyse(path: string, options: AnalyseOptions = {}): Promise<Analysis> {
+  const { entrants, data, out, ...settings } = insideOf(path, options);
   const analysis = await analyseEncoders(out, entrants, data, settings);
-  if (tasks.length === 0) {
-    const whole = { ...analysis, notes: [...(analysis.notes ?? []), `Accuracy by layer was not measured: ${reason}.`] };
-    writeAnalysis(out, whole);
-    return { analysis: whole };
-  }
-  const layers = await measureLayers(entrants, data, settings);
   writeAnalysis(out, analysis);
-  writeLayers(out, layers);
-  return { analysis, layers };
+  return analysis;
 }
 
-/** Whose encoders, on which images, and where to. */
-function subjectOf(path: string, { data, contenders, against = [], out, ...rest }: AnalyseOptions) {
-  const { entrants, recipe } = subjectsAt(path, { contenders, threads: rest.threads });
-  const { seed = recipe?.seed, threads = recipe?.threads } = rest;
-  const images = data ?? recipe?.data;
-  const folder = out ?? (recipe === undefined ? undefined : path);
-  if (images === undefined || folder === undefined)
-    throw new Error(`${path} is a checkpoint without a run: say which images to look at, and which folder to write to`);
-  const own = entrants.filter(({ name }) => contenders !== undefined || name !== "pixels"); // they have no inside
-  const others = against.map((other, i): Contender => ({
-    name: `against-${i + 1}`,
-    title: basename(other, ".safetensors"),
-    open: () => loadEncoder(other, { threads }),
-  }));
-  return { ...rest, seed, threads, entrants: [...own, ...others], data: images, out: folder };
-}
-
-/** The same of any encoders, without accuracy by layer. Pictures go to `samples/` of the folder; the document is returned. */
+/** The same of any encoders. Pictures go to `samples/` of the folder; the document is returned. */
 export async function analyseEncoders(
   dir: string,
   entrants: readonly Contender[],
   data: SourceInput,
-  { images = 600, onProgress, ...options }: Omit<AnalyseOptions, "data" | "contenders" | "against" | "out"> = {},
+  { images = 600, onProgress, ...options }: Omit<AnalyseOptions, keyof InsideOptions> = {},
 ): Promise<Analysis> {
   const { seed = 0, threads } = options;
   const all = sample(await lookedAt(data, options), images, seed);

@@ -1,10 +1,10 @@
 /** Which block of an encoder knows most: one question of a data set, asked of the output of every block. */
 import { byLayer } from "../evaluators/by-layer.ts";
-import type { Encoder } from "../evaluators/encoder.ts";
 import type { Features } from "../evaluators/evaluator.ts";
 import type { SourceInput } from "../data/source.ts";
-import type { Layers } from "../run/layers.ts";
+import { type Layers, writeLayers } from "../run/layers.ts";
 import type { Contender } from "./evaluate.ts";
+import { insideOf, type InsideOptions, openEncoder } from "./inside.ts";
 import { type TaskOptions, tasksOf } from "./tasks.ts";
 
 export interface LayersOptions extends TaskOptions {
@@ -13,7 +13,15 @@ export interface LayersOptions extends TaskOptions {
   readonly onProgress?: (done: number, total: number, what: string) => void;
 }
 
-/** Throws one sentence when the images allow no question, or a contender is no encoder. */
+/** Asks the encoders of a run folder, or that of one checkpoint file, and writes `layers.json`. */
+export async function evaluateLayers(path: string, options: LayersOptions & InsideOptions = {}): Promise<Layers> {
+  const { entrants, data, out, ...settings } = insideOf(path, options);
+  const layers = await measureLayers(entrants, data, settings);
+  writeLayers(out, layers);
+  return layers;
+}
+
+/** The same of any encoders; the document is returned. Throws one sentence when the images allow no question, or a contender is no encoder. */
 export async function measureLayers(
   entrants: readonly Contender[],
   data: SourceInput,
@@ -34,12 +42,4 @@ export async function measureLayers(
   }
   onProgress?.(entrants.length, entrants.length, "");
   return { data: source.name, protocol, label: task.label, chance: task.chance, encoders };
-}
-
-/** An entrant that has layers. Throws when it has none. */
-export async function openEncoder({ title, open }: Contender): Promise<Encoder> {
-  const opened = await open();
-  if ("model" in opened) return opened;
-  await opened.release();
-  throw new Error(`${title} have no layers to look into; leave them out of the contenders`);
 }
