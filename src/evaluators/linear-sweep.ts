@@ -104,7 +104,7 @@ export interface SweepScore extends Score {
 export const linearSweep = {
   name: "linear-sweep",
   async run({ classes, train, validation, test }: Splits, options: SweepOptions = {}): Promise<SweepScore[]> {
-    const choice = await choose({ classes, training: async () => train, validation }, options);
+    const choice = await choose({ classes, training: async () => train, validation: async () => validation }, options);
     return [scoreOf(choice, test)];
   },
 } satisfies Evaluator<SweepOptions>;
@@ -149,7 +149,7 @@ export async function augmentedLinearSweep(
     const count = labels.length;
     return { features: { rows: rows.subarray(0, count * width), count, width }, labels: Int32Array.from(labels) };
   };
-  const validation = await examples(splits.validation);
+  const validation = () => examples(splits.validation);
   const choice = await choose({ classes: source.classes.length, training, validation }, options);
   return scoreOf(choice, await examples(splits.test));
 }
@@ -166,7 +166,7 @@ interface Task {
   readonly classes: number;
   /** What heads are trained on in an epoch, counted from 0. */
   training(epoch: number): Promise<LabelledFeatures>;
-  readonly validation: LabelledFeatures;
+  validation(): Promise<LabelledFeatures>;
 }
 
 interface Choice extends Pick<SweepScore, "validation" | "chosen" | "warning"> {
@@ -174,11 +174,12 @@ interface Choice extends Pick<SweepScore, "validation" | "chosen" | "warning"> {
 }
 
 /** Trains all heads; the best one at its best epoch on validation. Throws when none of them stays finite. */
-async function choose({ classes, training, validation }: Task, options: SweepOptions): Promise<Choice> {
+async function choose({ classes, ...task }: Task, options: SweepOptions): Promise<Choice> {
   const { seed = 0, threads, onProgress } = options;
   const recipe = recipeOf(options);
   const { epochs, optimizer, momentum, batchNorm } = recipe;
-  const first = await training(0);
+  const first = await task.training(0);
+  const validation = await task.validation();
   const { count, width } = first.features;
   if (count === 0 || validation.features.count === 0)
     throw new Error(
@@ -205,7 +206,7 @@ async function choose({ classes, training, validation }: Task, options: SweepOpt
 
   const best = new Map<number, Candidate>();
   for (let epoch = 0; epoch < epochs; epoch++) {
-    const examples = epoch === 0 ? first : await training(epoch);
+    const examples = epoch === 0 ? first : await task.training(epoch);
     const order = new Random(fold(root, "order", epoch)).permutation(examples.features.count);
     const steps = Math.floor(order.length / batch);
     for (let step = 0; step < steps; step++) {
