@@ -96,8 +96,8 @@ export interface SweepScore extends Score {
   readonly predictions: Int32Array;
   /** The head that did best on validation, and after how many epochs. */
   readonly chosen: HeadRates & { readonly epoch: number };
-  /** For the reader: a learning rate that was not tried may do better. */
-  readonly warning?: string;
+  /** The same for people. */
+  readonly detail: string;
 }
 
 /** Linear heads on frozen features, the same in every epoch. */
@@ -268,7 +268,9 @@ function bestOf(candidates: readonly Candidate[], { learningRates, weightDecays 
 
 function scoreOf({ classifier, ...choice }: Choice, { features, labels }: LabelledFeatures): SweepScore {
   const predictions = classify(features, classifier);
-  return { name: linearSweep.name, value: accuracy(predictions, labels), predictions, ...choice };
+  const { learningRate, weightDecay, epoch } = choice.chosen;
+  const detail = `learning rate ${learningRate}, weight decay ${weightDecay}, epoch ${epoch}`;
+  return { name: linearSweep.name, value: accuracy(predictions, labels), predictions, detail, ...choice };
 }
 
 /** The preset with whatever the options change. Throws one sentence when it cannot be trained. */

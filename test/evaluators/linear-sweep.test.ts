@@ -83,7 +83,7 @@ it("the same seed gives the same result, bit for bit, another seed another", asy
 it("says which head won after how many epochs, what it predicts, and how far it is", async () => {
   const splits = splitsOf(0.4);
   const progress: string[] = [];
-  const { name, value, predictions, chosen } = await run(splits, {
+  const { name, value, predictions, chosen, detail } = await run(splits, {
     learningRates: [1e-7, 1],
     weightDecays: [0, 1e6],
     epochs: 4,
@@ -92,6 +92,7 @@ it("says which head won after how many epochs, what it predicts, and how far it 
   expect(name).toBe("linear-sweep");
   expect(chosen).toMatchObject({ learningRate: 1, weightDecay: 0 });
   expect([1, 2, 3, 4]).toContain(chosen.epoch);
+  expect(detail).toBe(`learning rate 1, weight decay 0, epoch ${chosen.epoch}`);
   expect(value).toBe(accuracy(predictions, splits.test.labels));
   expect(progress).toEqual(["1/4", "2/4", "3/4", "4/4"]);
 });
