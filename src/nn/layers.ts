@@ -115,15 +115,15 @@ export function block(p: Scope, x: Value, { mlpRatio = 4, ...options }: BlockOpt
 
 /**
  * Batch normalisation in training mode over axis -2: [..., N, C]. Leading axes are separate batches (MoCo v3's two
- * views); each moves the running statistics in turn, as separate calls in PyTorch do. eps 1e-5, momentum 0.1.
+ * views); each moves the running statistics in turn, as separate calls in PyTorch do. Momentum 0.1.
  */
-export function batchNorm(p: Scope, x: Value, { affine = true } = {}): Value {
+export function batchNorm(p: Scope, x: Value, { affine = true, epsilon = 1e-5 } = {}): Value {
   const [samples, channels] = x.shape.slice(-2) as [number, number];
   if (samples < 2) throw new Error(`batch normalisation needs two samples or more, but the batch has ${samples}`);
   const mean = op.reduceMean(x, { axis: -2, keepdims: true });
   const centered = op.sub(x, mean);
   const variance = op.reduceMean(op.mul(centered, centered), { axis: -2, keepdims: true });
-  const normalized = op.div(centered, op.sqrt(op.add(variance, 1e-5)));
+  const normalized = op.div(centered, op.sqrt(op.add(variance, epsilon)));
 
   const track = (name: string, statistic: Value, init: Initializer, factor: number) => {
     const batches = op.reshape(op.stopGradient(statistic), [-1, channels]);
