@@ -25,14 +25,16 @@ export const fewShot: Evaluator<FewShotOptions> = {
     const scores = [];
     for (const shot of shots) {
       const values: number[] = [];
+      let labels = 0;
       for (let draw = 0; draw < draws; draw++) {
         const chosen = choose(all, classes, shot, new Random(fold(key(seed), "few-shot", shot, draw)));
         const [classifier] = await fitLogistic(pick(all, chosen), [lambda], { classes, threads });
+        labels = chosen.length / classes;
         values.push(accuracy(classify(queries, classifier!), test.labels));
       }
       const value = values.reduce((a, b) => a + b) / draws;
       const deviation = Math.sqrt(values.reduce((sum, each) => sum + (each - value) ** 2, 0) / Math.max(1, draws - 1));
-      scores.push({ name: describeShots(shot), value, deviation });
+      scores.push({ name: describeShots(shot), value, deviation, labels });
     }
     return scores;
   },

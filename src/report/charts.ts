@@ -30,12 +30,13 @@ export function lineChart(points: readonly Point[], options: LineOptions): Html 
   const line = smoothed ? smooth(points, points.length / 40) : points;
   const shown = thin(line, 300);
   const end = line.slice(-1);
+  const endText = ({ y }: Point) => (format ?? compact)(y);
   return draw(label, {
     width: small ? 220 : 420,
     height: small ? 104 : 220,
     marginTop: 10,
-    marginLeft: format === undefined ? 40 : 52,
-    marginRight: small ? 44 : 48,
+    marginLeft: format === undefined ? 40 : 58,
+    marginRight: Math.max(44, ...end.map((point) => 10 + 6.6 * endText(point).length)),
     marginBottom: xLabel === undefined ? 20 : 34,
     x: { label: xLabel ?? null, labelAnchor: "center", labelArrow: "none", ticks: small ? 3 : 6, tickSize: 0 },
     y: {
@@ -56,7 +57,7 @@ export function lineChart(points: readonly Point[], options: LineOptions): Html 
       Plot.text(end, {
         x: "x",
         y: "y",
-        text: ({ y }: Point) => (format ?? compact)(y),
+        text: endText,
         fill: color,
         fontWeight: 600,
         dx: 6,
@@ -172,7 +173,7 @@ export function layerOrder(rates: LearningRates): string[] {
 }
 
 /** From the lowest to the highest value. A constant, give or take rounding, gets room above and below. */
-function domainOf(points: readonly Point[], zero: boolean): [number, number] {
+export function domainOf(points: readonly Point[], zero: boolean): [number, number] {
   const low = points.reduce((least, { y }) => Math.min(least, y), zero ? 0 : Number.POSITIVE_INFINITY);
   const high = points.reduce((most, { y }) => Math.max(most, y), zero ? 0 : Number.NEGATIVE_INFINITY);
   const size = Math.max(Math.abs(low), Math.abs(high));

@@ -10,6 +10,11 @@ export function metricValue(metric: string, value: number): string {
   return isShare(metric) ? percent(value) : compact(value);
 }
 
+/** The same at an axis: whole percentages without decimals. */
+export function axisValue(metric: string, value: number): string {
+  return metricValue(metric, value).replace(/\.0(?!\d)/, "");
+}
+
 /** Metrics that lie in [0, 1]. */
 export function isShare(metric: string): boolean {
   return /accuracy|recall|precision|^f1|top-?\d|share|hit/i.test(metric);

@@ -1,7 +1,7 @@
 /** One colour for one thing on the whole page: a stage, and the encoder it made. */
 
-/** Colours of stages in the order of training. */
-export const stageColors = ["var(--stage-1)", "var(--stage-2)", "var(--stage-3)", "var(--stage-4)"] as const;
+/** Colours of stages in the order of training. All are strong enough for text on the page. */
+export const stageColors = Array.from({ length: 8 }, (_, i) => `var(--stage-${i + 1})`);
 
 const baselines = new Map([
   ["random", "var(--base-1)"],
@@ -17,8 +17,8 @@ export function isBaseline(encoder: string): boolean {
   return baselines.has(encoder);
 }
 
-/** Colours of encoders: baselines in greys, the others as the stages, in order. */
+/** Colours of encoders, and of the stages they come from: baselines in greys, the others in order. Names may repeat. */
 export function encoderColors(encoders: readonly string[]): ReadonlyMap<string, string> {
-  const trained = encoders.filter((name) => !baselines.has(name));
+  const trained = [...new Set(encoders)].filter((name) => !baselines.has(name));
   return new Map(encoders.map((name) => [name, baselines.get(name) ?? stageColor(trained.indexOf(name))]));
 }

@@ -20,6 +20,7 @@ import { writeFileAtomic } from "../run/atomic.ts";
 import { type Neighbours, type Reconstructions, writeSamples } from "../run/samples.ts";
 import { contenders } from "../train/evaluate.ts";
 import { defineRecipe, evaluationViewOf, objectiveOf, type Recipe, type Stage } from "../train/recipe.ts";
+import { thumbnails } from "./thumbnails.ts";
 
 const shownReconstructions = 8;
 const shownQueries = 8;
@@ -125,16 +126,7 @@ function momentsOf(planes: Float32Array, places: readonly number[]): { mean: num
 async function drawNeighbours(dir: string, recipe: Recipe, all: Source): Promise<Neighbours | undefined> {
   const gallery = all.length > galleryLimit ? subset(all, choose(all, galleryLimit, recipe.seed)) : all;
   const view = evaluationViewOf(recipe);
-  const pictures = new Map<number, string>();
-  const picture = async (index: number) => {
-    const name = `n${index}.png`;
-    if (!pictures.has(index)) {
-      const { value } = await evaluationBatches(gallery, view, 1, { indices: [index] }).next();
-      writeFileAtomic(join(dir, "samples", name), await encodePng(denormalise(value!.images.data, view)));
-      pictures.set(index, name);
-    }
-    return name;
-  };
+  const picture = thumbnails(dir, "n", gallery, view);
 
   const entrants = contenders(dir, recipe);
   const computed: Features[] = [];

@@ -36,7 +36,7 @@ export function ridgeChart(rows: readonly ConflictRow[], { label, domain, size =
     width: small ? 300 : 460,
     height: (small ? 40 : 56) + (small ? 18 : 30) * rows.length,
     marginLeft: small ? 48 : 62,
-    marginRight: small ? 34 : 76,
+    marginRight: small ? 42 : 76,
     marginTop: small ? 10 : 24,
     marginBottom: small ? 22 : 36,
     x: {

@@ -1,16 +1,30 @@
-/** The page's only style sheet. Colours of encoders and stages: see palette.ts. */
+/** The page's style sheet. Colours of encoders and stages: see palette.ts. */
+import { stageColors } from "./palette.ts";
+
+/** Dots of the feature map: a colour for each of the largest groups; pointing at one in the legend fades the others. */
+const groups = [...stageColors, "var(--base-1)"]
+  .map(
+    (color, i) =>
+      `.g${i} { --group: ${color}; } .feature-map:has(.k${i}:hover) .map input:not(.g${i}) { opacity: 0.12; }\n`,
+  )
+  .join("");
+
 export const style = `
 :root {
   color-scheme: light dark;
   --paper: #fdfcfa; --card: #ffffff; --ink: #1d2126; --quiet: #666d75; --line: #e7e4de; --faint: #f3f1ec;
-  --hit: #2c8a5b; --warn: #96590a; --warn-paper: #fdf3e2;
-  --base-1: #8b9097; --base-2: #b09a7d; --stage-1: #3a6db3; --stage-2: #c9601f; --stage-3: #7a54a8; --stage-4: #2b8a7e;
+  --hit: #267b50; --warn: #96590a; --warn-paper: #fdf3e2;
+  --base-1: #6b7179; --base-2: #85704f; --stage-1: #2f64ad; --stage-2: #b9520f; --stage-3: #7a54a8; --stage-4: #1b7a6f;
+  --stage-5: #b93a77; --stage-6: #8a6a10; --stage-7: #3f7a22; --stage-8: #a5382f;
+  --heat-hit: #84bd9c; --heat-miss: #e9a06a;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #15171a; --card: #1c1f23; --ink: #e6e4df; --quiet: #9aa0a8; --line: #2d3136; --faint: #22262b;
     --hit: #57b987; --warn: #e5b062; --warn-paper: #2b2418;
-    --base-1: #8a9099; --base-2: #a8957b; --stage-1: #74a5e8; --stage-2: #ee9055; --stage-3: #b394de; --stage-4: #5cbfb1;
+    --base-1: #8f959e; --base-2: #b39f84; --stage-1: #74a5e8; --stage-2: #ee9055; --stage-3: #b394de; --stage-4: #5cbfb1;
+    --stage-5: #e78ab6; --stage-6: #d1b04f; --stage-7: #8cc76c; --stage-8: #ef8077;
+    --heat-hit: #2c6a49; --heat-miss: #8f4a1c;
   }
 }
 * { box-sizing: border-box; }
@@ -84,6 +98,17 @@ svg.plot text { white-space: pre; }
 .key p { padding-left: 18px; position: relative; }
 .key p + p { margin-top: 14px; }
 .groups { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 260px), 1fr)); gap: 20px 40px; margin-top: 28px; }
+.beside figcaption { margin-bottom: 8px; font-size: 14px; color: var(--quiet); }
+.part .multiples figcaption b { display: block; color: var(--ink); font-size: 14px; font-weight: 600; }
+.part .multiples figcaption { min-height: 53px; }
+.legend { display: flex; flex-wrap: wrap; gap: 4px 20px; margin-top: 12px; padding: 0; list-style: none; font-size: 14px; line-height: 1.5; }
+.legend i { display: inline-block; width: 9px; height: 9px; margin-right: 7px; border-radius: 50%; background: var(--group); }
+.part { margin-top: 40px; }
+.stages .part { margin-top: 12px; }
+.part h3 { font-size: 16px; }
+.part h3 + p { max-width: 80ch; font-size: 14px; color: var(--quiet); }
+.scale { display: inline-block; width: 64px; height: 10px; margin: 0 3px; border-radius: 2px; background: linear-gradient(90deg, var(--paper), var(--stage-1)); outline: 1px solid var(--line); }
+.key i.dash { height: 0; top: 11px; border-radius: 0; border-top: 2px dotted var(--quiet); }
 .key i { position: absolute; left: 0; top: 7px; width: 9px; height: 9px; border-radius: 50%; }
 
 img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; image-rendering: pixelated; background: #fff; border-radius: 6px; }
@@ -101,6 +126,32 @@ img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; image-r
 .strip .plain { opacity: 1; }
 .strip .who { display: none; }
 
+.looks { display: grid; overflow-x: auto; grid-template-columns: 84px repeat(8, minmax(0, 112px)); gap: 18px 10px; margin-top: 18px; }
+.look { display: grid; grid-template-rows: subgrid; grid-row: span var(--rows); gap: 6px; align-items: center; }
+.look.names { font-size: 13px; line-height: 1.25; color: var(--quiet); }
+
+.matrix { margin-top: 20px; }
+.matrix svg { width: auto; }
+.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 440px), 1fr)); gap: 32px 48px; margin-top: 36px; }
+.pairs h3 span { color: var(--quiet); font-weight: 400; }
+.pair { display: flex; flex-wrap: wrap; gap: 10px 26px; margin-top: 2px; }
+.pair .strip { display: flex; gap: 6px; margin-top: 5px; }
+.pair .strip img { width: 46px; opacity: 1; }
+
+.map { position: relative; aspect-ratio: 1; margin-top: 6px; background: var(--card); border: 1px solid var(--line); border-radius: 10px; }
+.maps { display: grid; grid-template-columns: repeat(var(--columns), minmax(0, 1fr)); gap: 28px 24px; margin-top: 20px; }
+.maps figure { max-width: 620px; }
+.map input { appearance: none; position: absolute; width: 9px; height: 9px; margin: -4.5px 0 0 -4.5px; border: 1px solid var(--card); border-radius: 50%; background: var(--group); cursor: pointer; }
+.map input:is(:hover, :focus-visible) { z-index: 1; outline: 2px solid var(--ink); }
+.map input:is(:hover, :focus-visible)::after {
+  content: attr(aria-label); position: absolute; top: 14px; left: 14px; width: 132px; padding: 126px 8px 7px; pointer-events: none;
+  font-size: 12px; line-height: 1.3; overflow-wrap: anywhere; color: var(--ink); border: 1px solid var(--line); border-radius: 8px;
+  background: var(--image) no-repeat center 8px / 112px 112px, var(--card); image-rendering: pixelated; box-shadow: 0 4px 18px #0003;
+}
+.map input.e::after { left: auto !important; right: 14px; }
+.map input.s::after { top: auto !important; bottom: 14px; }
+.legend li[class] { cursor: default; }
+${groups}
 details { margin-top: 18px; }
 summary { cursor: pointer; font-size: 15px; }
 details pre, details ul { margin-top: 10px; }
@@ -131,6 +182,9 @@ footer { margin-top: 72px; padding-top: 18px; border-top: 1px solid var(--line);
   .query > img { grid-row: 1 / span var(--columns); }
   .query .strip { grid-column: 2; }
   .query.names { display: none; }
+  .looks { grid-template-columns: 64px repeat(8, 76px); gap: 18px 8px; }
+  .look.names { position: sticky; left: 0; font-size: 12px; background: var(--paper); }
+  .maps { grid-template-columns: minmax(0, 1fr); }
   .strip .who { display: block; grid-column: 1 / -1; font-size: 12px; line-height: 1; color: var(--quiet); }
 }
 @media print { body { padding: 0; } section { break-inside: avoid; } }

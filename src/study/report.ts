@@ -17,7 +17,7 @@ export function renderStudy(study: StudyOptions, results: StudyResults, environm
     figure(
       "few-labels",
       "Few labels",
-      "Logistic regression on frozen features. Bands are one deviation over seeds.",
+      "Logistic regression on frozen features. Bands are one deviation over seeds. Shares of all labels keep how frequent the classes are, equal numbers per class do not: they have lines of their own.",
       fewLabelsChart(results),
     ),
     figure("methods", "All labels", "A dot per seed, a stroke at their mean.", methodsChart(results)),

@@ -26,6 +26,8 @@ export interface Question {
   readonly label: string;
   /** The label's beginning, for headings. */
   readonly short: string;
+  /** Mean number of labels per class, where these are few. */
+  readonly labels?: number;
   readonly chance?: number;
 }
 
@@ -161,10 +163,11 @@ function questionsOf(evaluation: Evaluation | undefined): Question[] {
   const rows = evaluation?.rows ?? [];
   const first = (name: string) => rows.find(({ protocol }) => protocol === name) ?? [];
   const wanted = [first("knn"), first("linear"), rows.filter(({ protocol }) => protocol === "few-shot")].flat();
-  return wanted.map(({ protocol, label, chance }) => ({
+  return wanted.map(({ protocol, label, labels, chance }) => ({
     protocol,
     label,
     short: label.split(",")[0]!,
+    ...(labels === undefined ? {} : { labels }),
     ...(chance === undefined ? {} : { chance }),
   }));
 }

@@ -1,5 +1,5 @@
 /** The study's table as text. Accuracies in per cent, mean ± deviation over seeds, the best of a column bold. */
-import type { Question, StudyResults } from "./results.ts";
+import type { StudyResults } from "./results.ts";
 
 /** A line of the table: a method, or something that was measured once. */
 export interface Line {
@@ -61,11 +61,6 @@ export function formatScore(mean: number | null, deviation: number | null): stri
   if (mean === null) return "–";
   const share = (value: number) => (100 * value).toFixed(1);
   return deviation === null ? share(mean) : `${share(mean)} ± ${share(deviation)}`;
-}
-
-/** Questions whose labels are numbers, and how many: `1`, `2`, `10 %`. */
-export function shotsOf({ protocol, label }: Question): string | undefined {
-  return protocol === "few-shot" ? /^[\d.]+(?: %)?/.exec(label)?.[0] : undefined;
 }
 
 function markdown(lines: readonly (readonly string[])[]): string {

@@ -1,99 +1,17 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { conflictRows } from "../../src/evaluators/conflict.ts";
 import { renderReport, writeReport } from "../../src/report/report.ts";
-import { writeConflict } from "../../src/run/conflict.ts";
-import { writeEvaluation } from "../../src/run/evaluation.ts";
-import { createRun } from "../../src/run/folder.ts";
-import { type MetricRow, MetricsLog } from "../../src/run/metrics.ts";
-import { addNotes } from "../../src/run/notes.ts";
+import { readConfusion, writeConfusion } from "../../src/run/confusion.ts";
+import { readEvaluation, writeEvaluation } from "../../src/run/evaluation.ts";
+import type { MetricRow } from "../../src/run/metrics.ts";
 import { writeSamples } from "../../src/run/samples.ts";
-import { environment, temporaryFolder, temporaryRun } from "../run/temporary.ts";
+import { temporaryFolder, temporaryRun } from "../run/temporary.ts";
+import { fillRun, log } from "./full.ts";
 
-// The smallest PNG: one transparent pixel.
-const png = Buffer.from(
-  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==",
-  "base64",
-);
-
-function log(dir: string, rows: readonly MetricRow[]): void {
-  const metrics = new MetricsLog(dir);
-  for (const row of rows) metrics.append(row);
-  metrics.close();
-}
-
-/** A run with something in every section, and markup in every string a user can choose. */
 function fullRun(): string {
   const dir = join(temporaryFolder(), "run <1>");
-  const recipe = { description: "A <b>bold</b> & small run.", stages: ["<mim>", "cl"] };
-  createRun(dir, { recipe, environment: { ...environment, command: `layergraft demo --out "<x>"` } });
-  const steps = Array.from({ length: 60 }, (_, i) => i + 1);
-  log(dir, [
-    ...steps.map((step) => ({ stage: "<mim>", step, epoch: step / 10, loss: 1 / step, secondsPerStep: 60 })),
-    ...steps.map((step) => ({ stage: "cl", step, epoch: step / 10, loss: 5, learningRate: 1e-4, featureStd: 0.1 })),
-  ]);
-  writeEvaluation(dir, {
-    columns: ["random", "pixels", "mim", "grafted"].map((name) => ({ name, title: `<i>${name}` })),
-    rows: [
-      {
-        protocol: "knn",
-        label: "k-NN <subgroup>",
-        metric: "accuracy",
-        values: { random: 0.302, pixels: 0.431, mim: 0.351, grafted: 0.458 },
-        deviations: { grafted: 0.011 },
-        chance: 0.02,
-      },
-      { protocol: "loss", label: "Loss", metric: "loss", values: { mim: 1.5, grafted: 2 }, better: "lower" },
-    ],
-    notes: ["<script>alert(1)</script>"],
-  });
-  const agreement = { mimNorm: 1, clNorm: 1 };
-  const groups = ["attention", "mlp", "norm", "block"] as const;
-  const batches = [0.5, -0.25, 0.125].map((cosine) =>
-    groups.map((group) => ({ block: 0, group, cosine, ...agreement })),
-  );
-  writeConflict(dir, {
-    encoder: { stage: "<mtl>", step: 60, checkpoint: "x" },
-    mim: { objective: "<mae>", partsOf: "<mtl>", warmUpSteps: 0, loss: 1 },
-    cl: { objective: "mocov3", warmUpSteps: 200, loss: 1 },
-    batches: 3,
-    batch: 8,
-    seed: 0,
-    ...conflictRows(batches),
-  });
-  for (const name of ["a.png", "b.png", "c.png"]) writeFileSync(join(dir, "samples", name), png);
-  const layers = ["patch_embed", "block 0", "<head>"];
-  writeSamples(dir, {
-    learningRates: {
-      stages: [
-        { stage: "<mim>", layers: layers.map((layer) => ({ layer, rate: 1e-3 })) },
-        { stage: "cl", layers: layers.map((layer, i) => ({ layer, rate: [0, 1e-5, 1e-3][i]!, frozen: i === 0 })) },
-      ],
-    },
-    reconstructions: {
-      stage: "<mim>",
-      items: [{ id: "<r>", input: "a.png", masked: "b.png", reconstructed: "c.png" }],
-    },
-    neighbours: {
-      encoders: [{ name: "random" }, { name: "grafted" }],
-      queries: [
-        {
-          id: `"q"`,
-          image: "a.png",
-          results: {
-            random: [{ id: "<n>", image: "b.png", similarity: 0.5, hit: false }],
-            grafted: [{ id: "<n>", image: "c.png", similarity: 0.9, hit: true }],
-          },
-        },
-      ],
-    },
-  });
-  addNotes(dir, {
-    facts: [{ name: "Images", value: "6,480 <all>" }],
-    skipped: [{ path: "<broken>.png", reason: "is empty" }],
-    warnings: ["<collapse>"],
-  });
+  fillRun(dir);
   return dir;
 }
 
@@ -101,17 +19,31 @@ test("a full run shows every section", () => {
   const dir = fullRun();
   const path = writeReport(dir);
   const text = readFileSync(path, "utf8");
-  for (const id of ["results", "reconstructions", "neighbours", "rates", "conflict", "training", "environment"])
-    expect(text).toContain(`<section id="${id}">`);
+  expect([...text.matchAll(/<section id="([\w-]+)">/g)].map(([, id]) => id)).toEqual([
+    "results",
+    "label-efficiency",
+    "layers",
+    "confusion",
+    "map",
+    "reconstructions",
+    "neighbours",
+    "inside",
+    "rates",
+    "conflict",
+    "training",
+    "environment",
+  ]);
   expect(text).toContain("30.2\u202f%");
   expect(text).toMatch(/<b>45\.8\u202f%<\/b>\s*<small>± 1\.1<\/small>/);
   expect(text).toContain("<b>1.5</b>"); // lower is better
   expect(text).toContain("0 of 1 image share the label");
   expect(text).toContain("learns 100 times slower than the fastest; 1 layer frozen.");
   expect(text).toContain("60 steps · 6 epochs · 60\u202fmin");
-  expect(text.match(/<svg/g)).toHaveLength(4 + 1 + 2 + 2); // conflict, rates, two losses, learning rate and featureStd
+  // conflict, rates, two losses, learning rate and featureStd; labels, layers, confusion; distances, statistics, CKA
+  expect(text.match(/<svg/g)).toHaveLength(4 + 1 + 2 + 2 + 3 + 1 + 4 + 1);
   expect(text).toContain("fresh, fitted to the encoder for 200 steps");
-  expect(text.match(/data:image\/png;base64,/g)).toHaveLength(3 + 3);
+  // reconstruction, neighbours, worst pairs, attention, and each image of the map once
+  expect(text.match(/data:image\/png;base64,/g)).toHaveLength(3 + 3 + 8 * 2 + 8 * 4 + 90);
 });
 
 test("everything is escaped and nothing is loaded from anywhere", () => {
@@ -129,10 +61,46 @@ test("everything is escaped and nothing is loaded from anywhere", () => {
     "<n>",
     "<broken>",
     "<1>",
+    "<data>",
+    "<10>",
+    "<class",
+    "<mistake",
+    "<attention",
+    "<image",
+    "<group",
   ])
     expect(text).not.toContain(markup);
-  expect(text).not.toMatch(/https?:\/\/|(src|href)="(?!data:)|url\(|@import/);
+  expect(text).not.toMatch(/https?:\/\/|(src|href)="(?!data:)|url\((?!data:)|@import/);
   expect(text).toContain("default-src 'none'");
+});
+
+test("an encoder has its stage's colour wherever it stands", () => {
+  const text = renderReport(fullRun());
+  expect(text).toMatch(/background: var\(--stage-1\)"><\/i><strong>&#60;mim&#62;/);
+  expect(text).toMatch(/background: var\(--stage-3\)"><\/i><strong>grafted/); // the second stage has the second
+});
+
+test("labels are compared by what they are as good as, and only within one kind of question", () => {
+  const dir = fullRun();
+  expect(renderReport(dir)).toMatch(/needs about 12\s+for that/);
+  const evaluation = readEvaluation(dir)!;
+  const rows = evaluation.rows.filter(({ labels }) => labels === undefined || labels === 1);
+  const share = { ...rows.find(({ labels }) => labels === 1)!, label: "10 % of labels, <10> classes", labels: 40 };
+  writeEvaluation(dir, { ...evaluation, rows: [...rows, share] });
+  expect(renderReport(dir)).not.toContain('id="label-efficiency"');
+  writeEvaluation(dir, { ...evaluation, rows: [...rows, share, { ...share, label: "50 % of labels", labels: 200 }] });
+  expect(renderReport(dir)).toContain("shares of all labels");
+});
+
+test("up to 20 classes are all in the matrix; of more, those of the worst pairs", () => {
+  const dir = fullRun();
+  expect(renderReport(dir)).toMatch(/Of 24 classes, the \d+ of the worst pairs are shown/);
+  const confusion = readConfusion(dir)!;
+  writeConfusion(dir, { ...confusion, classes: ["a", "b"], counts: [[1, 3], [0, 4]], pairs: [] }); // prettier-ignore
+  const text = renderReport(dir);
+  expect(text).toContain("62.5\u202f% of 8 test images right");
+  expect(text).toContain("<title>a taken for b: 3 of 4</title>");
+  expect(text).not.toContain("of the worst pairs");
 });
 
 test("the same folder gives the same page", () => {

@@ -5,6 +5,7 @@ import type { Conflict } from "../../src/run/conflict.ts";
 import type { Evaluation } from "../../src/run/evaluation.ts";
 import { type Cell, type Outcome, readyCells, type StudyOptions } from "../../src/study/plan.ts";
 import { outcomesOf, resultsOf } from "../../src/study/results.ts";
+import { fewLabelsChart, standalone } from "../../src/study/figures.ts";
 import { csvTable, markdownTable } from "../../src/study/table.ts";
 import { tiny } from "./tiny.ts";
 
@@ -13,15 +14,16 @@ const study: StudyOptions = { ...tiny, methods: Object.keys(methods) as Method[]
 const labels = [
   ["knn", "k-NN, 4 classes"],
   ["linear", "linear probe, 4 classes"],
-  ["few-shot", "1 label per class, 4 classes"],
-  ["few-shot", "10 % of labels, 4 classes"],
+  ["few-shot", "1 label per class, 4 classes", 1],
+  ["few-shot", "10 % of labels, 4 classes", 2.5],
 ] as const;
 
 /** Four questions, the same score in all of them. */
 function evaluation(name: string, score: number): Evaluation {
-  const rows = labels.map(([protocol, label]) => ({
+  const rows = labels.map(([protocol, label, few]) => ({
     protocol,
     label,
+    ...(few === undefined ? {} : { labels: few }),
     metric: "accuracy",
     values: { [name]: score },
     validation: { [name]: score },
@@ -116,6 +118,27 @@ describe("the table", () => {
     ]);
     expect(lines).toContain("| random |  | 10.0 | 10.0 | 10.0 | 10.0 |");
     expect(csvTable(results).trim().split("\n")).toHaveLength(1 + 1 + 9 * 3);
+  });
+});
+
+describe("the chart of few labels", () => {
+  const results = resultsWith(like(paper));
+
+  it("has a line per method and baseline, with the numbers of labels", () => {
+    expect(results.questions.map(({ labels }) => labels)).toEqual([undefined, undefined, 1, 2.5]);
+    const { text } = fewLabelsChart(results)!;
+    const titles = [
+      "random",
+      ...results.entries.filter(({ entry }) => !entry.endsWith("-first")).map(({ title }) => title),
+    ];
+    for (const title of titles) expect(text.split(`>${title}<`)).toHaveLength(2);
+    expect(text).toContain(">2.5<");
+    expect(text).not.toMatch(/NaN|undefined/);
+  });
+
+  it("is left out with one number of labels, and stands alone as a file without the page's colours", () => {
+    expect(fewLabelsChart({ ...results, questions: results.questions.slice(0, 3) })).toBeUndefined();
+    expect(standalone(fewLabelsChart(results)!)).not.toContain("var(");
   });
 });
 

@@ -4,7 +4,7 @@ import type { Evaluation } from "../../run/evaluation.ts";
 import type { Notes } from "../../run/notes.ts";
 import { count, duration, gibibytes, metricValue } from "../format.ts";
 import { type Html, html } from "../html.ts";
-import { encoderColors, isBaseline } from "../palette.ts";
+import { isBaseline } from "../palette.ts";
 import type { Stage } from "../series.ts";
 
 interface Parts {
@@ -15,14 +15,16 @@ interface Parts {
   readonly notes: Notes;
   readonly stages: readonly Stage[];
   readonly evaluation: Evaluation | undefined;
+  /** By encoder. */
+  readonly colors: ReadonlyMap<string, string>;
 }
 
-export function header({ name, description, environment, notes, stages, evaluation }: Parts): Html {
+export function header({ name, description, environment, notes, stages, evaluation, colors }: Parts): Html {
   return html`<header>
     <p class="eyebrow">layergraft run</p>
     <h1>${name}</h1>
     <p class="lead">${description ?? describe(stages)}</p>
-    ${evaluation && headline(evaluation)} ${warnings(notes)} ${facts(environment, notes, stages)}
+    ${evaluation && headline(evaluation, colors)} ${warnings(notes)} ${facts(environment, notes, stages)}
     ${
       environment.command !== undefined &&
       html`<div class="command">
@@ -40,10 +42,9 @@ function describe(stages: readonly Stage[]): string {
 }
 
 /** The first k-NN row, or the first row, from the random encoder to the last stage; other baselines go into the caption. */
-function headline({ rows, columns }: Evaluation): Html | undefined {
+function headline({ rows, columns }: Evaluation, colors: ReadonlyMap<string, string>): Html | undefined {
   const row = rows.find(({ protocol }) => protocol === "knn") ?? rows[0];
   if (row === undefined) return undefined;
-  const colors = encoderColors(columns.map(({ name }) => name));
   const measured = columns.flatMap((column) => {
     const value = row.values[column.name];
     return typeof value === "number" ? [{ ...column, shown: metricValue(row.metric, value) }] : [];

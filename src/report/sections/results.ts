@@ -2,14 +2,15 @@
 import type { Evaluation } from "../../run/evaluation.ts";
 import { isShare, metricValue } from "../format.ts";
 import { type Html, html } from "../html.ts";
-import { encoderColors } from "../palette.ts";
 
 type Row = Evaluation["rows"][number];
 
-export function results({ columns, rows, notes = [] }: Evaluation): Html | undefined {
+export function results(
+  { columns, rows, notes = [] }: Evaluation,
+  colors: ReadonlyMap<string, string>,
+): Html | undefined {
   if (rows.length === 0) return undefined;
   const names = columns.map(({ name }) => name);
-  const colors = encoderColors(names);
   return html`<section id="results">
     <h2>What the encoders are worth</h2>
     <p class="lead">
