@@ -9,7 +9,9 @@ const strength = z.number().min(0);
 /** What a caller may set; everything has the preset's value otherwise. */
 export const fineTuneSettings = z
   .strictObject({
-    preset: z.enum(["full", "tenth"]).describe("the paper's settings for all labels, or for a tenth of them"),
+    preset: z
+      .enum(["full", "tenth", "small"])
+      .describe("the paper's settings for all labels or a tenth of them, or settings for small images and minutes"),
     epochs: positive,
     batch: z.int().min(2).describe("images per step; fewer where there are no more"),
     microBatch: positive.describe("images per run of the graph; default: what keeps activations in cache"),
@@ -24,6 +26,7 @@ export const fineTuneSettings = z
     cutmix: strength.describe("the same of cutmix"),
     probability: share.describe("how often a batch is mixed"),
     switch: share.describe("how often it is cut and not blended, where both are on"),
+    augmentation: z.enum(["strong", "light"]).describe("the paper's views, or crops of at least a third and flips"),
     dropPath: z.number().min(0).lt(1).describe("how often a branch of the last block is left out"),
     pooling: z.enum(["cls", "mean"]).describe("classify the class token, or the mean of the patches"),
     tuneFromFirstFC: z.boolean().describe("keep the first layer of the contrastive head, and classify what it gives"),
@@ -34,7 +37,11 @@ export const fineTuneSettings = z
   .partial();
 export type FineTuneSettings = z.input<typeof fineTuneSettings>;
 
-/** For ViT-B on ImageNet. `tenth` is for encoders with a contrastive head. */
+/**
+ * `full` and `tenth` are the paper's for ViT-B on ImageNet, `tenth` for encoders with a contrastive head. `small` is for
+ * some thousand small images and an encoder of a few layers: in so few steps strong augmentation and mixing cost more
+ * than they give.
+ */
 export const fineTunePresets = {
   full: {
     epochs: 100,
@@ -49,12 +56,23 @@ export const fineTunePresets = {
     cutmix: 1,
     probability: 1,
     switch: 0.5,
+    augmentation: "strong",
     dropPath: 0.1,
     pooling: "cls",
     tuneFromFirstFC: false,
     evaluateEvery: 1,
   },
   tenth: { epochs: 200, learningRate: 3e-5, layerDecay: 0.75, tuneFromFirstFC: true, evaluateEvery: 10 },
+  small: {
+    epochs: 20,
+    batch: 64,
+    learningRate: 8e-3,
+    layerDecay: 0.75,
+    mixup: 0,
+    cutmix: 0,
+    augmentation: "light",
+    evaluateEvery: 2,
+  },
 } as const satisfies Record<string, FineTuneSettings>;
 
 type Required = keyof typeof fineTunePresets.full;

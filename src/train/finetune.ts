@@ -16,7 +16,7 @@ import { mix } from "../data/mix.ts";
 import { rowMaker } from "../data/rows.ts";
 import type { Source } from "../data/source.ts";
 import { subset } from "../data/subset.ts";
-import { type AugmentView, type CenterView, fineTuneView } from "../data/views.ts";
+import { type AugmentView, type CenterView, fineTuneView, maeView } from "../data/views.ts";
 import { classify, type ClassifyOptions, drawDropPath, logits } from "../objectives/classify.ts";
 import type { Encoder } from "../evaluators/encoder.ts";
 import type { EvaluatorOptions, Score } from "../evaluators/evaluator.ts";
@@ -31,7 +31,7 @@ export type FineTuneSubject = Pick<Encoder, "model" | "view" | "parameters">;
 export type FineTuneData = Pick<Question, "classes" | "labels" | "rows"> & { readonly source: Source };
 
 export interface FineTuneOptions extends FineTuneSettings, EvaluatorOptions {
-  /** How training images are augmented. Default: as in the paper, with the encoder's normalisation. */
+  /** How training images are augmented. Default: as `augmentation` says, with the encoder's normalisation. */
   readonly view?: AugmentView | undefined;
   readonly seed?: number | undefined;
   /** Memory for decoded images. Default: 1 GiB. */
@@ -74,7 +74,11 @@ export async function fineTune(
   const model = { ...subject.model, imageSize };
   const evaluationView = resizeView(subject.view, imageSize);
   const { mean, std } = evaluationView; // an encoder is used with the normalisation it was trained with
-  const view = givenView ?? fineTuneView(imageSize, { mean, std });
+  const view =
+    givenView ??
+    (settings.augmentation === "strong"
+      ? fineTuneView(imageSize, { mean, std })
+      : maeView(imageSize, { scale: [0.35, 1], mean, std }));
   const batch = batchFor(settings.batch, train.length);
   const microBatch = settings.microBatch ?? microBatchFor(batch, 1 + patchCount(model));
   const firstLayer = settings.tuneFromFirstFC ? subject.parameters.get("head.0.weight")!.shape[0]! : undefined;

@@ -83,6 +83,13 @@ describe("fine-tuning", () => {
     expect(other.history).not.toEqual(first.history);
   });
 
+  it("augments strongly or lightly, as it is told", async () => {
+    const run = (augmentation: "strong" | "light") =>
+      fineTune(subject, data, { ...quick, view: undefined, augmentation, epochs: 2 });
+    const [strong, light] = [await run("strong"), await run("light")];
+    expect(light.history).not.toEqual(strong.history);
+  });
+
   it("gives the weights of the best epoch, not of the last", async () => {
     // The learning rate rises to where all is forgotten again.
     const tuned = await fineTune(subject, data, { ...quick, epochs: 6, minLearningRate: 10 });
