@@ -3,6 +3,7 @@ import { fold, key, Random } from "../tensor/random.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { augment } from "./augment.ts";
 import { checkBad, type Skipped } from "./bad.ts";
+import { cached } from "./cache.ts";
 import type { Pixels, Source } from "./source.ts";
 import { shapeOf, type ViewSpec } from "./views.ts";
 
@@ -33,29 +34,23 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
   const { views, seed, cacheBytes, maxBadShare } = options;
   const fieldNames = Object.keys(views);
   const needsPixels = Object.values(views).some((view) => view.kind !== "noise");
-  const cache = new Map<number, Pixels>();
+  const images = cached(source, cacheBytes);
   const allBad = new Map<number, Skipped>();
   const isTried = new Uint8Array(source.length);
-  let cachedBytes = 0;
   let tried = 0;
 
   async function load(index: number): Promise<Pixels | undefined> {
-    const known = cache.get(index);
-    if (known !== undefined || allBad.has(index)) return known;
+    if (allBad.has(index)) return undefined;
     let pixels: Pixels | undefined;
     let reason = "";
     try {
-      pixels = await source.load(index);
+      pixels = await images.load(index);
     } catch (error) {
       reason = error instanceof Error ? error.message : String(error);
     }
     tried += 1 - isTried[index]!;
     isTried[index] = 1;
     if (pixels === undefined) allBad.set(index, { index, id: source.id(index), reason });
-    else if (cachedBytes + pixels.data.byteLength <= cacheBytes && !cache.has(index)) {
-      cache.set(index, pixels);
-      cachedBytes += pixels.data.byteLength;
-    }
     return pixels;
   }
 

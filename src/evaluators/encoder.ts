@@ -18,7 +18,7 @@ export interface Encoder {
   readonly model: VitConfig;
   /** How an image becomes an input: resize, crop, normalisation. */
   readonly view: CenterView;
-  /** Parameters under timm's names. */
+  /** Parameters under timm's names, and what the checkpoint has beside them: a contrastive head as `head.*`. */
   readonly parameters: ReadonlyMap<string, Tensor>;
   /** Class-token features after the final norm, one row per image of the source. */
   features(source: Source): Promise<Features>;
@@ -62,7 +62,7 @@ export function belowPrefix(tensors: ReadonlyMap<string, Tensor>, prefix: string
   return new Map(own.map(([name, value]) => [name.slice(prefix.length), value]));
 }
 
-/** An encoder from parameters under timm's names; extra ones are ignored. Throws when one is missing or misshapen. */
+/** An encoder from parameters under timm's names; features do not depend on extra ones. Throws when one is missing or misshapen. */
 export async function createEncoder(
   model: VitConfig,
   view: CenterView,
@@ -84,7 +84,7 @@ export async function createEncoder(
   return {
     model,
     view,
-    parameters: used,
+    parameters,
     features: collected,
     async embed(files) {
       const features = await collected(openFiles(files, { shortSide: 2 * view.size }));

@@ -103,14 +103,18 @@ export function mlp(p: Scope, x: Value, hidden: number): Value {
 export interface BlockOptions extends AttentionOptions {
   /** Hidden width of the MLP over the width (default 4). */
   mlpRatio?: number;
+  /** Per sample factors on what attention and MLP add, [B, 1, 1] each (default: 1). */
+  branches?: { attention: Value; mlp: Value };
 }
 
 /** A pre-norm transformer block: [B, N, D] → [B, queries, D]. */
-export function block(p: Scope, x: Value, { mlpRatio = 4, ...options }: BlockOptions): Value {
+export function block(p: Scope, x: Value, { mlpRatio = 4, branches, ...options }: BlockOptions): Value {
+  const scaled = (branch: Value, factor: Value | undefined) => (factor === undefined ? branch : op.mul(branch, factor));
   const attended = attention(p.at("attn"), norm(p.at("norm1"), x), options);
   const residual = options.queries === undefined ? x : op.slice(x, 1, 0, options.queries);
-  const y = op.add(residual, attended);
-  return op.add(y, mlp(p.at("mlp"), norm(p.at("norm2"), y), mlpRatio * y.shape.at(-1)!));
+  const y = op.add(residual, scaled(attended, branches?.attention));
+  const transformed = mlp(p.at("mlp"), norm(p.at("norm2"), y), mlpRatio * y.shape.at(-1)!);
+  return op.add(y, scaled(transformed, branches?.mlp));
 }
 
 /**

@@ -40,6 +40,10 @@ export function ntXent(view1: Value, view2: Value, temperature: number): Value {
 
 /** Mean over rows of the cross entropy between logits [N, C] and class indices [N] (int64). */
 export function crossEntropy(logits: Value, labels: Value): Value {
-  const picked = op.mul(op.logSoftmax(logits), op.oneHot(labels, logits.shape.at(-1)!, logits.dtype));
-  return op.neg(op.reduceMean(op.reduceSum(picked, { axis: -1 })));
+  return softCrossEntropy(logits, op.oneHot(labels, logits.shape.at(-1)!, logits.dtype));
+}
+
+/** The same for targets [N, C], each row a distribution over the classes. */
+export function softCrossEntropy(logits: Value, targets: Value): Value {
+  return op.neg(op.reduceMean(op.reduceSum(op.mul(op.logSoftmax(logits), targets), { axis: -1 })));
 }

@@ -76,24 +76,35 @@ export interface EncodeOptions {
   tokens?: "all" | "cls";
   /** No gradient reaches the bias of the final norm (default: it does). */
   fixedNormBias?: boolean;
+  /** Per sample factors on what the blocks add to the tokens, [B, 2 · depth]: attention, then MLP, block by block (drop path). */
+  branches?: Value;
+  /** False: the tokens as they leave the last block (default: after the final norm, which is then a part of the encoder). */
+  finalNorm?: boolean;
   observe?: Observer;
 }
 
 /** Patches [B, L, 3·p·p] through embedding, blocks and the final norm; row 0 of the result is the class token. */
 export function encode(p: Scope, config: VitConfig, pixels: Value, options: EncodeOptions): Value {
   const { depth, heads } = config;
-  const { lineage, tokens = "all", fixedNormBias = false, observe } = options;
+  const { lineage, tokens = "all", fixedNormBias = false, branches, finalNorm = true, observe } = options;
   let x = embed(p, config, pixels, options);
   const weightInit = xavierUniform(lineage === "mocov3" ? 3 : 1);
+  const factor = (i: number) => op.reshape(op.slice(branches!, 1, i, i + 1), [x.shape[0]!, 1, 1]);
   for (let i = 0; i < depth; i++) {
     // Of the last block only the class token is asked for, so only it has to ask.
     const last = tokens === "cls" && i === depth - 1;
     observe?.tokens?.(i, x);
     const onWeights = (weights: Value) => observe?.attention?.(i, weights);
-    x = block(p.at(`blocks.${i}`), x, { heads, weightInit, onWeights, ...(last ? { queries: 1 } : {}) });
+    x = block(p.at(`blocks.${i}`), x, {
+      heads,
+      weightInit,
+      onWeights,
+      ...(last ? { queries: 1 } : {}),
+      ...(branches === undefined ? {} : { branches: { attention: factor(2 * i), mlp: factor(2 * i + 1) } }),
+    });
   }
   observe?.tokens?.(depth, x);
-  return norm(p.at("norm"), x, { fixedBias: fixedNormBias });
+  return finalNorm ? norm(p.at("norm"), x, { fixedBias: fixedNormBias }) : x;
 }
 
 /** Patch projection, position embedding and class token: [B, L, 3·p·p] → [B, 1 + K, D]. */

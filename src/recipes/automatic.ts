@@ -3,6 +3,7 @@ import { cpus, totalmem } from "node:os";
 import type { SourceInput } from "../data/source.ts";
 import { patchCount, presets, type VitConfig } from "../nn/vit.ts";
 import { defineRecipe, evaluationViewOf, type Recipe, type RecipeInput, type Stage } from "../train/recipe.ts";
+import { microBatchFor } from "../train/step.ts";
 import { imageWork } from "../train/work.ts";
 import { type ClOptions, type GraftOptions, method, type Method, type MimOptions } from "./methods.ts";
 
@@ -136,11 +137,4 @@ function chooseBatch(images: number, tokens: number, { width, depth, heads }: Vi
   const steps = images / 20; // at least some twenty steps an epoch
   const power = Math.floor(Math.log2(Math.max(8, Math.min(256, fits, steps))));
   return 2 ** power;
-}
-
-/** About 1,500 rows a run keep the activations in cache. */
-function microBatchFor(batch: number, rowsPerImage: number): number {
-  let size = batch;
-  while (size % 2 === 0 && size * rowsPerImage > 2000) size /= 2;
-  return size;
 }

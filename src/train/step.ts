@@ -25,6 +25,12 @@ export interface StepOptions {
   readonly executable?: ExecutableOptions;
 }
 
+/** The largest micro-batch of about 1,500 rows (images × tokens), which keep the activations in cache. */
+export function microBatchFor(batch: number, rowsPerImage: number): number {
+  const sizes = Array.from({ length: batch }, (_, i) => i + 1).filter((size) => batch % size === 0);
+  return sizes.findLast((size) => size * rowsPerImage <= 2000) ?? 1;
+}
+
 export interface StepResult {
   readonly loss: number;
   readonly gradientNorm: number;

@@ -111,6 +111,21 @@ describe("loadEncoder", () => {
     }
   });
 
+  it("keeps what stands beside the encoder under its prefix", async () => {
+    const dir = temporaryRun();
+    const head = tensor("float32", [2, 12]);
+    const { path } = saveCheckpoint(dir, {
+      stageIndex: 1,
+      stage: "cl",
+      step: 1,
+      tensors: new Map([...parameters, ["head.0.weight", head] as const].map(([name, value]) => [`q.${name}`, value])),
+      metadata: { model: JSON.stringify(model), view: JSON.stringify(view), encoder: "q." },
+    });
+    const encoder = await loadEncoder(path, options);
+    expect(encoder.parameters.get("head.0.weight")).toEqual(head);
+    await encoder.release();
+  });
+
   it("says what is missing", async () => {
     const dir = temporaryRun();
     await expect(loadEncoder("nowhere")).rejects.toThrow("there is no run folder or checkpoint nowhere");

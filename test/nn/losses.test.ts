@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { tensor } from "../../src/tensor/tensor.ts";
 import * as op from "../../src/graph/ops/index.ts";
-import { crossEntropy, infoNCE, l2Normalize, logSumExp, ntXent } from "../../src/nn/losses.ts";
+import { crossEntropy, infoNCE, l2Normalize, logSumExp, ntXent, softCrossEntropy } from "../../src/nn/losses.ts";
 import { at, checkGrad, draw, expectAllclose, floats, integers, randomFor, tabulate, valueOf } from "../helpers.ts";
 
 describe("l2Normalize", () => {
@@ -93,4 +93,15 @@ describe("crossEntropy", () => {
     expectAllclose((await valueOf(crossEntropy, logits, labels)).data, [rows.reduce((a, b) => a + b) / 3]);
   });
   it("has a gradient", () => checkGrad((x) => crossEntropy(x, op.constant(labels)), ["3n"], { rounds: 3 }));
+  it("with soft targets is the mean over the classes they stand for", async () => {
+    const logits = draw("float32", [1, 4], randomFor("softCrossEntropy"));
+    const hard = await Promise.all(
+      [0, 1, 2, 3].map(
+        async (label) => (await valueOf(crossEntropy, logits, integers([1], [label]))).data[0] as number,
+      ),
+    );
+    const shares = [0.1, 0.6, 0, 0.3];
+    const expected = shares.reduce((sum, share, i) => sum + share * hard[i]!, 0);
+    expectAllclose((await valueOf(softCrossEntropy, logits, floats([1, 4], shares))).data, [expected]);
+  });
 });

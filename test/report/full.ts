@@ -135,7 +135,7 @@ export function fillRun(dir: string): void {
         norm: 10 + i * depth,
         deviation: 0.8 - 0.01 * i * depth,
         correlation: 0.1 / (1 + i),
-        effectiveRank: 3 + i + depth,
+        participationRatio: 3 + i + depth,
       })),
       distances: depths.slice(1).map((depth) => ({
         block: depth - 1,

@@ -16,7 +16,7 @@ const statistics: readonly { readonly name: Statistic; readonly title: string; r
   { name: "norm", title: "length", meaning: "mean Euclidean length" },
   { name: "deviation", title: "deviation", meaning: "of directions: 0 is collapse, 1 all directions alike" },
   { name: "correlation", title: "correlation", meaning: "mean square between columns: 0 when none repeats another" },
-  { name: "effectiveRank", title: "effective rank", meaning: "how many directions are in use" },
+  { name: "participationRatio", title: "participation ratio", meaning: "how many directions are in use" },
 ];
 
 export function inside(dir: string, analysis: Analysis, colors: Colors): Html | undefined {
