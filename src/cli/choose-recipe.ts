@@ -133,8 +133,8 @@ function fromFile(data: SourceInput, options: RecipeOptions): RecipeInput {
   if (unused !== undefined)
     throw new Error(`${file} says what --${dashed(unused)} would; change it there, or with --set`);
   const recipe = defineRecipe({ data, ...readJson(file, z.record(z.string(), z.unknown())) });
-  if (data.kind !== "folder") return { ...recipe, data };
-  const shortSide = recipe.data.kind === "folder" ? recipe.data.shortSide : undefined;
+  if (data.kind !== "folder" && data.kind !== "list") return { ...recipe, data };
+  const shortSide = "shortSide" in recipe.data ? recipe.data.shortSide : undefined;
   return { ...recipe, data: { ...data, shortSide: shortSide ?? 2 * recipe.model.imageSize } };
 }
 

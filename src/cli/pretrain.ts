@@ -109,7 +109,7 @@ async function resumeRun(images: string | undefined, { out, ...options }: Option
 
 async function finishRun(out: string, { data }: Recipe, output: Output) {
   const { length } = await openSource(data);
-  const where = data.kind === "folder" || data.kind === "cifar" ? data.path : data.kind;
+  const where = "path" in data ? data.path : data.kind;
   addNotes(out, { facts: [{ name: "Images", value: `${length.toLocaleString("en")} in ${where}` }] });
   const { reason } = await tasksOf(data);
   if (reason !== undefined) output.say(`no table of results: ${reason} (layergraft evaluate ${out} --data DIR)`);

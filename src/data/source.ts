@@ -3,6 +3,7 @@ import * as z from "zod";
 import { cifarSpec, openCifar } from "./cifar.ts";
 import { emojiSpec, openEmoji } from "./emoji/source.ts";
 import { folderSpec, openFolder } from "./folder.ts";
+import { listSpec, openList } from "./list.ts";
 import { openSynthetic, syntheticSpec } from "./synthetic.ts";
 
 /** A decoded image: RGB, 8 bits a channel, interleaved, row after row. */
@@ -31,7 +32,7 @@ export interface Source {
   load(i: number): Promise<Pixels>;
 }
 
-export const sourceSpec = z.discriminatedUnion("kind", [folderSpec, cifarSpec, emojiSpec, syntheticSpec]);
+export const sourceSpec = z.discriminatedUnion("kind", [folderSpec, listSpec, cifarSpec, emojiSpec, syntheticSpec]);
 export type SourceSpec = z.infer<typeof sourceSpec>;
 /** A source as written down: whatever has a default may be left out. */
 export type SourceInput = z.input<typeof sourceSpec>;
@@ -48,6 +49,7 @@ export function defineSource(input: SourceInput): SourceSpec {
 export async function openSource(input: SourceInput): Promise<Source> {
   const spec = defineSource(input);
   if (spec.kind === "folder") return openFolder(spec);
+  if (spec.kind === "list") return openList(spec);
   if (spec.kind === "cifar") return openCifar(spec);
   if (spec.kind === "emoji") return openEmoji(spec);
   return openSynthetic(spec);

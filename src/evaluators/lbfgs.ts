@@ -5,29 +5,39 @@ export interface Evaluation {
   readonly gradient: Float64Array;
 }
 
-export interface MinimizeOptions {
-  /** Stop when the largest absolute entry of the gradient is below. */
-  readonly tolerance: number;
+export interface MinimizeOptions<E extends Evaluation> {
+  /** Whether a point is good enough; asked at the start and after every step. */
+  readonly done: (here: E) => boolean;
   readonly maxIterations: number;
   /** Pairs of steps and gradient changes remembered (default 10). */
   readonly memory?: number;
 }
 
+export interface Minimum<E extends Evaluation> {
+  readonly point: Float64Array;
+  /** What was evaluated there. */
+  readonly here: E;
+  readonly iterations: number;
+  /** False: the iterations, or the digits of the function's value, ran out before `done`. */
+  readonly converged: boolean;
+}
+
 /** A minimiser of a smooth convex function, from `start`. */
-export async function minimize(
-  evaluate: (point: Float64Array) => Promise<Evaluation>,
+export async function minimize<E extends Evaluation>(
+  evaluate: (point: Float64Array) => Promise<E>,
   start: Float64Array,
-  { tolerance, maxIterations, memory = 10 }: MinimizeOptions,
-): Promise<Float64Array> {
+  { done, maxIterations, memory = 10 }: MinimizeOptions<E>,
+): Promise<Minimum<E>> {
   let point = start;
   let here = await evaluate(point);
   const pairs: { s: Float64Array; y: Float64Array; rho: number }[] = [];
-  for (let iteration = 0; iteration < maxIterations; iteration++) {
-    if (here.gradient.every((g) => Math.abs(g) < tolerance)) break;
+  let iterations = 0;
+  let converged = done(here);
+  for (; !converged && iterations < maxIterations; iterations++) {
     const direction = twoLoops(here.gradient, pairs);
     const slope = dot(direction, here.gradient);
     let length = pairs.length === 0 ? Math.min(1, 1 / Math.sqrt(dot(here.gradient, here.gradient))) : 1;
-    let next: Evaluation | undefined;
+    let next: E | undefined;
     let candidate = point;
     for (let attempt = 0; attempt < 20; attempt++, length /= 2) {
       candidate = point.map((x, i) => x + length * direction[i]!);
@@ -41,14 +51,15 @@ export async function minimize(
     const s = candidate.map((x, i) => x - point[i]!);
     const y = next.gradient.map((g, i) => g - here.gradient[i]!);
     const curvature = dot(s, y);
-    if (curvature > 1e-12) {
+    if (curvature > 1e-12 * Math.sqrt(dot(s, s) * dot(y, y))) {
       pairs.push({ s, y, rho: 1 / curvature });
       if (pairs.length > memory) pairs.shift();
     }
     point = candidate;
     here = next;
+    converged = done(here);
   }
-  return point;
+  return { point, here, iterations, converged };
 }
 
 /** The quasi-Newton direction from the remembered pairs. */

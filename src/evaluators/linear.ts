@@ -19,7 +19,8 @@ export const linear: Evaluator<LinearOptions> = {
     const scores = candidates.map((each) => accuracy(classify(choose!.features, each), choose!.labels));
     const highest = Math.max(...scores);
     const best = candidates[scores.indexOf(highest)]!;
-    return [{ name: "linear", value: accuracy(classify(final!.features, best), final!.labels), validation: highest }];
+    const predictions = classify(final!.features, best);
+    return [{ name: "linear", value: accuracy(predictions, final!.labels), validation: highest, predictions }];
   },
 };
 

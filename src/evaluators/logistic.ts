@@ -1,8 +1,9 @@
-/** Multinomial logistic regression, solved exactly (L-BFGS), with the loss and gradient computed by the engine. */
+/** Multinomial logistic regression, solved exactly (L-BFGS), with loss and gradient computed by the engine in float64. */
 import { tensor } from "../tensor/tensor.ts";
 import { grad } from "../graph/grad.ts";
 import * as op from "../graph/ops/index.ts";
-import { compile } from "../onnx/executable.ts";
+import type { Value } from "../graph/value.ts";
+import { compile, type ExecutableOptions } from "../onnx/executable.ts";
 import { crossEntropy } from "../nn/losses.ts";
 import { project } from "../nn/layers.ts";
 import type { EvaluatorOptions, Features, LabelledFeatures } from "./evaluator.ts";
@@ -10,8 +11,14 @@ import { minimize } from "./lbfgs.ts";
 
 export interface LogisticOptions extends EvaluatorOptions {
   readonly classes: number;
-  /** Stop when the largest absolute gradient entry is below (default 5e-4). */
-  readonly tolerance?: number;
+  /** Whether scores are W x + b, with no penalty on b, or W x alone. Default true. */
+  readonly intercept?: boolean;
+  /**
+   * When a solution is good enough: its largest absolute gradient entry is below `gradient` (default 5e-4), or, without
+   * an intercept, its duality gap is at most the share `gap` of the objective.
+   */
+  readonly stop?: { readonly gradient: number } | { readonly gap: number };
+  /** Default 100. */
   readonly maxIterations?: number;
 }
 
@@ -21,52 +28,136 @@ export interface LinearClassifier {
   readonly bias: Float64Array;
 }
 
-/** Minimises mean cross entropy + (lambda / 2) ‖W‖² for each lambda in turn, each from the previous solution. */
+export interface LogisticSolution extends LinearClassifier {
+  /** Mean cross entropy + (lambda / 2) ‖W‖². */
+  readonly objective: number;
+  /** How far the objective may be above the smallest possible one, as a share of it. Unknown with an intercept. */
+  readonly gap?: number;
+  readonly iterations: number;
+  /** False: the iterations, or the digits of float64, ran out before the solution was good enough. */
+  readonly converged: boolean;
+}
+
+/**
+ * Minimises P(W) = mean cross entropy + (lambda / 2) ‖W‖² for each lambda in turn, each from the previous solution.
+ *
+ * L-BFGS works on V with W = V L⁻¹, where L Lᵀ = XᵀX / N + a tenth of its mean eigenvalue: directions in which features
+ * vary little would otherwise take thousands of iterations under a weak penalty, with features that all point the same way.
+ */
 export async function fitLogistic(
   { features, labels }: LabelledFeatures,
   lambdas: readonly number[],
-  { classes, tolerance = 5e-4, maxIterations = 100, threads }: LogisticOptions,
-): Promise<LinearClassifier[]> {
-  const { rows, count, width } = features;
-  const weight = op.input("weight", "float32", [classes, width]);
-  const bias = op.input("bias", "float32", [classes]);
-  const lambda = op.input("lambda", "float32", []);
-  const x = op.input("x", "float32", [count, width]);
+  { classes, intercept = true, stop = { gradient: 5e-4 }, maxIterations = 100, threads }: LogisticOptions,
+): Promise<LogisticSolution[]> {
+  if (intercept && "gap" in stop)
+    throw new Error(
+      "the duality gap is known without an intercept only; stop by the gradient or leave out the intercept",
+    );
+  const { count, width } = features;
+  const rows = Float64Array.from(features.rows);
+  const v = op.input("v", "float64", [classes, width]);
+  const bias = op.input("bias", "float64", [classes]);
+  const basis = op.input("basis", "float64", [width, width]);
+  const lambda = op.input("lambda", "float64", []);
+  const x = op.input("x", "float64", [count, width]);
   const y = op.input("y", "int64", [count]);
+  const weight = op.gemm(v, basis);
   const penalty = op.mul(op.mul(op.reduceSum(op.mul(weight, weight)), 0.5), lambda);
   const loss = op.add(crossEntropy(project(x, weight, bias), y), penalty);
-  const [dWeight, dBias] = grad(loss, [weight, bias]);
-  const program = await compile({ loss, dWeight: dWeight!, dBias: dBias! }, { threads });
+  const [dWeight, dBias] = grad(loss, [weight, bias]) as [Value, Value];
+  const dV = op.gemm(dWeight, basis, { transB: true });
+  const program = await compile({ loss, weight, dWeight, dV, dBias }, { threads });
   program.bind({
     inputs: {
-      x: tensor("float32", [count, width], rows),
+      basis: tensor(
+        "float64",
+        [width, width],
+        inverseRoot(await secondMoments(rows, count, width, { threads }), width),
+      ),
+      x: tensor("float64", [count, width], rows),
       y: tensor("int64", [count], BigInt64Array.from(labels, BigInt)),
     },
   });
   const size = classes * width;
-  let point: Float64Array = new Float64Array(size + classes);
-  const solutions: LinearClassifier[] = [];
+  let point: Float64Array = new Float64Array(intercept ? size + classes : size);
+  const solutions: LogisticSolution[] = [];
   for (const value of lambdas) {
-    point = await minimize(
-      async (at) => {
-        const single = Float32Array.from(at);
-        const result = await program.run({
-          weight: tensor("float32", [classes, width], single.subarray(0, size)),
-          bias: tensor("float32", [classes], single.subarray(size)),
-          lambda: tensor("float32", [], Float32Array.of(value)),
-        });
-        const gradient = new Float64Array(size + classes);
-        gradient.set(result["dWeight"]!.data as Float32Array);
-        gradient.set(result["dBias"]!.data as Float32Array, size);
-        return { value: Number(result["loss"]!.data[0]), gradient };
-      },
-      point,
-      { tolerance, maxIterations },
-    );
-    solutions.push({ weight: point.slice(0, size), bias: point.slice(size) });
+    const evaluate = async (at: Float64Array) => {
+      const offsets = intercept ? at.slice(size) : new Float64Array(classes);
+      const result = await program.run({
+        v: tensor("float64", [classes, width], at.slice(0, size)),
+        bias: tensor("float64", [classes], offsets),
+        lambda: tensor("float64", [], Float64Array.of(value)),
+      });
+      const array = (name: string) => result[name]!.data as Float64Array;
+      const gradient = new Float64Array(at.length);
+      gradient.set(array("dV"));
+      if (intercept) gradient.set(array("dBias"), size);
+      const slopes = [array("dWeight"), ...(intercept ? [array("dBias")] : [])];
+      return { value: array("loss")[0]!, gradient, slopes, classifier: { weight: array("weight"), bias: offsets } };
+    };
+    type Here = Awaited<ReturnType<typeof evaluate>>;
+    const gapOf = ({ slopes }: Here) => dualityGap(slopes[0]!, value);
+    const done = (here: Here) =>
+      "gap" in stop
+        ? gapOf(here) <= stop.gap * here.value
+        : here.slopes.every((slope) => slope.every((each) => Math.abs(each) < stop.gradient));
+    const found = await minimize(evaluate, point, { done, maxIterations });
+    const { here, iterations, converged } = found;
+    point = found.point;
+    const gap = intercept ? {} : { gap: gapOf(here) / here.value };
+    solutions.push({ ...here.classifier, objective: here.value, ...gap, iterations, converged });
   }
   await program.release();
   return solutions;
+}
+
+/**
+ * The duality gap of P at W, an upper bound of P(W) - min P, from the gradient of P there.
+ *
+ * Fenchel's dual of P for α [N, classes] is D(α) = -(1/N) Σ ℓ*(αᵢ) - ‖Xᵀα‖² / (2 lambda N²), where ℓ is the cross entropy
+ * of scores z and ℓ* its conjugate. At α = softmax(z) - onehot, the gradient of ℓ, ℓ(zᵢ) + ℓ*(αᵢ) = αᵢ·zᵢ; with z = X Wᵀ
+ * and G = αᵀX / N the gap is P - D = ⟨G, W⟩ + (lambda / 2) ‖W‖² + ‖G‖² / (2 lambda) = ‖G + lambda W‖² / (2 lambda), and
+ * G + lambda W is the gradient.
+ */
+export function dualityGap(gradient: Float64Array, lambda: number): number {
+  return gradient.reduce((sum, each) => sum + each * each, 0) / (2 * lambda);
+}
+
+/** XᵀX / N: [width, width]. */
+async function secondMoments(
+  rows: Float64Array,
+  count: number,
+  width: number,
+  options: ExecutableOptions,
+): Promise<Float64Array> {
+  const x = op.input("x", "float64", [count, width]);
+  const program = await compile({ moments: op.div(op.gemm(x, x, { transA: true }), count) }, options);
+  const { moments } = await program.run({ x: tensor("float64", [count, width], rows) });
+  await program.release();
+  return moments!.data as Float64Array;
+}
+
+/** L⁻¹ of the Cholesky decomposition L Lᵀ of a symmetric matrix plus a tenth of its mean eigenvalue. */
+function inverseRoot(matrix: Float64Array, n: number): Float64Array {
+  let trace = 0;
+  for (let i = 0; i < n; i++) trace += matrix[i * n + i]!;
+  const shift = Math.max((0.1 * trace) / n, 1e-12);
+  const root = new Float64Array(n * n);
+  for (let i = 0; i < n; i++)
+    for (let j = 0; j <= i; j++) {
+      let sum = matrix[i * n + j]! + (i === j ? shift : 0);
+      for (let k = 0; k < j; k++) sum -= root[i * n + k]! * root[j * n + k]!;
+      root[i * n + j] = i === j ? Math.sqrt(sum) : sum / root[j * n + j]!;
+    }
+  const inverse = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) {
+    inverse[i * n + i] = 1;
+    for (let k = 0; k < i; k++)
+      for (let j = 0; j <= k; j++) inverse[i * n + j]! -= root[i * n + k]! * inverse[k * n + j]!;
+    for (let j = 0; j <= i; j++) inverse[i * n + j]! /= root[i * n + i]!;
+  }
+  return inverse;
 }
 
 /** The most probable class of each row. */

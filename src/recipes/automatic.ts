@@ -45,7 +45,10 @@ export function automatic(options: AutomaticOptions): RecipeInput {
   const learningRate = options.learningRate ?? rateFor(model, batch);
   const recipe = (epochs: number) =>
     method(options.method ?? "layer-grafted", {
-      data: data.kind === "folder" && data.shortSide === undefined ? { ...data, shortSide: 2 * model.imageSize } : data,
+      data:
+        data.kind === "folder" || data.kind === "list"
+          ? { ...data, shortSide: data.shortSide ?? 2 * model.imageSize }
+          : data,
       model,
       seed,
       ...(isSmall(model) ? { resize: model.imageSize } : {}),

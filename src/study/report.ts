@@ -42,7 +42,7 @@ function header(study: StudyOptions, { entries }: StudyResults, environment: Env
   const { settings, seeds, limit, search } = study;
   const { model, mim, cl, data } = settings;
   const { cores, cpu, memory, commit, modified, command } = environment;
-  const where = data.kind === "folder" || data.kind === "cifar" ? basename(data.path) : data.kind;
+  const where = "path" in data ? basename(data.path) : data.kind;
   const facts = [
     ["Images", limit === undefined ? where : `${where}, ${count(limit, "image")} of it`],
     ["Model", `${model.imageSize} px, patch ${model.patchSize}, width ${model.width}, depth ${model.depth}`],

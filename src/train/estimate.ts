@@ -61,6 +61,6 @@ export async function estimate(
 
 /** A rough size of one decoded image, bytes. */
 function decodedBytes({ data, model }: Recipe): number {
-  const side = data.kind === "folder" ? 4 * model.imageSize : data.kind === "cifar" ? 32 : data.size;
+  const side = "size" in data ? data.size : data.kind === "cifar" ? 32 : 4 * model.imageSize;
   return 3 * side ** 2;
 }

@@ -5,11 +5,12 @@ import { cifar10, writeFolder } from "../data/cifar.ts";
 import { temporaryFolder } from "../run/temporary.ts";
 import { writeImages } from "./layergraft.ts";
 
-it("what is typed for images is emoji, CIFAR or a folder", async () => {
+it("what is typed for images is emoji, CIFAR, a list or a folder", async () => {
   const dir = temporaryFolder();
   expect(await sourceAt("emoji")).toEqual({ kind: "emoji", split: "train" });
   for (const name of ["cifar-10-binary.tar.gz", "cifar.tgz"])
     expect(await sourceAt(join(dir, name))).toEqual({ kind: "cifar", path: join(dir, name) });
+  expect(await sourceAt(join(dir, "few.txt"))).toEqual({ kind: "list", path: join(dir, "few.txt") });
   const bin = writeFolder(join(dir, "bin"), cifar10());
   expect(await sourceAt(bin)).toEqual({ kind: "cifar", path: bin });
   const flat = await writeImages(join(dir, "flat"), 2, "flat");

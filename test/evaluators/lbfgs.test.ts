@@ -1,8 +1,12 @@
 import { expect, it } from "vitest";
-import { minimize } from "../../src/evaluators/lbfgs.ts";
+import { type Evaluation, minimize } from "../../src/evaluators/lbfgs.ts";
 import { expectAllclose, randomFor } from "../helpers.ts";
 
-const options = { tolerance: 1e-9, maxIterations: 500 };
+const below =
+  (tolerance: number) =>
+  ({ gradient }: Evaluation) =>
+    gradient.every((g) => Math.abs(g) < tolerance);
+const options = { done: below(1e-9), maxIterations: 500 };
 
 it("solves a quadratic of condition 1,000", async () => {
   const random = randomFor("quadratic");
@@ -16,7 +20,7 @@ it("solves a quadratic of condition 1,000", async () => {
     new Float64Array(12),
     options,
   );
-  expectAllclose(found, solution, { absolute: 1e-8 });
+  expectAllclose(found.point, solution, { absolute: 1e-8 });
 });
 
 it("finds the bottom of Rosenbrock's valley", async () => {
@@ -28,7 +32,7 @@ it("finds the bottom of Rosenbrock's valley", async () => {
     Float64Array.of(-1.2, 1),
     options,
   );
-  expectAllclose(found, [1, 1], { absolute: 1e-7 });
+  expectAllclose(found.point, [1, 1], { absolute: 1e-7 });
 });
 
 it("stops at once where the gradient is small enough, and after so many iterations", async () => {
@@ -37,10 +41,12 @@ it("stops at once where the gradient is small enough, and after so many iteratio
     evaluations++;
     return { value: x[0]! ** 4, gradient: Float64Array.of(4 * x[0]! ** 3) };
   };
-  await minimize(bowl, Float64Array.of(1e-5), { tolerance: 1e-6, maxIterations: 100 });
+  const found = await minimize(bowl, Float64Array.of(1e-5), { done: below(1e-6), maxIterations: 100 });
   expect(evaluations).toBe(1);
-  await minimize(bowl, Float64Array.of(3), { tolerance: 0, maxIterations: 2 });
-  expect(evaluations).toBeLessThan(50);
+  expect(found).toMatchObject({ converged: true, iterations: 0 });
+  const stopped = await minimize(bowl, Float64Array.of(3), { done: () => false, maxIterations: 2 });
+  expect(stopped).toMatchObject({ converged: false, iterations: 2 });
+  expect(stopped.here.value).toBeCloseTo(stopped.point[0]! ** 4, 12);
 });
 
 it("ends when rounding leaves no way down", async () => {
@@ -50,5 +56,24 @@ it("ends when rounding leaves no way down", async () => {
     Float64Array.of(1),
     options,
   );
-  expect(Math.abs(found[0]!)).toBeLessThan(0.1);
+  expect(Math.abs(found.point[0]!)).toBeLessThan(0.1);
+  const stuck = await minimize(
+    async (x) => ({ value: x[0] === 1 ? 0 : 1e-9, gradient: Float64Array.of(1) }),
+    Float64Array.of(1),
+    options,
+  );
+  expect(stuck).toMatchObject({ converged: false, iterations: 0 });
+});
+
+it("goes on where the function is nearly flat", async () => {
+  const scales = [1e-14, 1e-8]; // curvatures along steps are far below 1e-12
+  const found = await minimize(
+    async (x) => {
+      const gradient = x.map((value, i) => scales[i]! * (value - 1));
+      return { value: gradient.reduce((sum, g, i) => sum + 0.5 * g * (x[i]! - 1), 0), gradient };
+    },
+    new Float64Array(2),
+    { done: below(1e-18), maxIterations: 100 },
+  );
+  expectAllclose(found.point, [1, 1], { absolute: 1e-3 });
 });
