@@ -1,19 +1,21 @@
 import { Command, InvalidArgumentError } from "commander";
 import { statSync } from "node:fs";
-import type { Shots } from "../evaluators/few-shot.ts";
+import { resolve } from "node:path";
 import { writeReport } from "../report/report.ts";
-import { evaluate } from "../train/evaluate.ts";
-import { type ProtocolSettings, protocols, type Protocol, usual } from "../train/tasks.ts";
+import type { LabelChoice, ProtocolSettings } from "../train/tasks.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
 import { list, type Setting, setting, whole } from "./options.ts";
+import { type Measure, measure, measures, usualMeasures } from "./measure.ts";
 import { createOutput } from "./progress.ts";
-import { formatEvaluation } from "./table.ts";
 
 interface Options {
   data?: string;
   encoders?: string[];
-  protocol?: Protocol[];
-  shots?: Shots[];
+  protocol?: Measure[];
+  against?: string[];
+  images?: number;
+  out?: string;
+  shots?: LabelChoice[];
   draws?: number;
   limit?: number;
   seed?: number;
@@ -32,18 +34,21 @@ export function evaluateCommand(): Command {
     )
     .option(
       "--protocol <list>",
-      `comma-separated, of ${protocols.join(", ")} (default: ${usual.join(", ")}, where they apply)`,
-      parseProtocols,
+      `comma-separated, of ${measures.join(", ")} (default: ${usualMeasures.join(", ")})`,
+      parseMeasures,
     )
     .option("--encoders <list>", "of random, pixels, a stage's name, last (default: all)", list)
     .option(
       "--shots <list>",
-      "labels per class of the few-shot protocol, or shares of all, such as 1,5,10% (default: 1,5)",
+      "few-shot protocol: labels per class, shares of all, or split files that name the images: 1,5,10%,list.txt (default: 1,5)",
       parseShots,
     )
     .option("--draws <n>", "random choices of the few labels (default: 5)", whole())
     .option("--limit <n>", "use at most so many of the images, the same share of every class", whole())
     .option("--seed <n>", "of splits and draws (default: the run's)", whole(0))
+    .option("--against <list>", "by-layer, analysis: runs or checkpoints to put beside these encoders", list)
+    .option("--images <n>", "analysis: look at so many images (default: 600)", whole(2))
+    .option("--out <dir>", "by-layer, analysis of a checkpoint file: where they are written")
     .option("--threads <n>", "of the computation (default: all cores)", whole())
     .option("--set <protocol.option=value>", "any option of a protocol, e.g. knn.ks=[5,20]; may be repeated", setting)
     .option("--json", "print the result as JSON", false)
@@ -53,21 +58,21 @@ export function evaluateCommand(): Command {
         "\nExamples:\n  layergraft evaluate runs/demo\n  layergraft evaluate runs/pets --data pets-labelled --protocol knn,few-shot --shots 1,2,5,10%",
     )
     .action(async (run: string, options: Options) => {
-      const { data, encoders, protocol, limit, seed, threads, json } = options;
+      const { data, encoders, protocol, limit, seed, threads, against, images, out, json } = options;
       const output = createOutput({ json });
-      const evaluation = await evaluate(run, {
+      await measure(run, output, {
         data: data === undefined ? undefined : await sourceAt(data),
         contenders: encoders,
-        protocols: protocol,
+        measures: protocol,
         settings: settingsOf(options),
         limit,
         seed,
         threads,
-        onProgress: (done, total, what) => output.work(`evaluating ${what}`, done, total),
+        against,
+        images,
+        out,
       });
-      output.say(formatEvaluation(evaluation));
-      output.result(evaluation);
-      if (statSync(run).isDirectory()) writeReport(run);
+      if (statSync(run).isDirectory()) output.say(`report: ${resolve(writeReport(run))}`);
     });
 }
 
@@ -86,21 +91,23 @@ function settingsOf({ shots, draws, set = [] }: Options): ProtocolSettings {
   return settings; // checked by tasksOf
 }
 
-function parseProtocols(text: string): Protocol[] {
-  return text.split(",").map((name) => {
-    const found = protocols.find((each) => each === name.trim());
+function parseMeasures(text: string): Measure[] {
+  return list(text).map((name) => {
+    const found = measures.find((each) => each === name);
     if (found === undefined)
-      throw new InvalidArgumentError(`unknown protocol ${name}; available: ${protocols.join(", ")}.`);
+      throw new InvalidArgumentError(`unknown protocol ${name}; available: ${measures.join(", ")}.`);
     return found;
   });
 }
 
-function parseShots(text: string): Shots[] {
-  return text.split(",").map((each): Shots => {
-    const share = /^\s*(\d+(?:\.\d+)?)\s*%\s*$/.exec(each)?.[1];
-    if (share === undefined) return whole()(each);
-    if (!(Number(share) > 0 && Number(share) <= 100))
-      throw new InvalidArgumentError("expected a share above 0 % and up to 100 %.");
-    return `${Number(share)}%`;
+/** Numbers, shares and paths of split files. */
+function parseShots(text: string): LabelChoice[] {
+  return text.split(",").map((each): LabelChoice => {
+    const word = each.trim();
+    if (!/^[\d.]+\s*%?$/.test(word)) return word;
+    if (!word.endsWith("%")) return whole()(word);
+    const share = Number(word.slice(0, -1));
+    if (!(share > 0 && share <= 100)) throw new InvalidArgumentError("expected a share above 0 % and up to 100 %.");
+    return `${share}%`;
   });
 }

@@ -1,4 +1,6 @@
 import { type Conflict, parameterGroups } from "../run/conflict.ts";
+import type { Analysis } from "../run/analysis.ts";
+import type { Layers } from "../run/layers.ts";
 import type { Evaluation } from "../run/evaluation.ts";
 
 /** The result table as text: one row per question, one column per encoder, shares as percentages. */
@@ -17,6 +19,35 @@ export function formatEvaluation({ columns, rows, notes = [] }: Evaluation): str
     ]),
   ];
   return [align(lines), ...notes].join("\n");
+}
+
+/** Accuracy of every block's output, a column per encoder. */
+export function formatLayers({ label, encoders }: Layers): string {
+  const depths = encoders[0]?.scores.map(({ depth }) => depth) ?? [];
+  const lines = depths.map((depth, i) => [
+    depth === 0 ? "embedding" : `block ${depth - 1}`,
+    ...encoders.map(({ scores }) => (100 * scores[i]!.value).toFixed(1)),
+  ]);
+  return align([[`${label} by layer, %`, ...encoders.map(({ title }) => title)], ...lines]);
+}
+
+/** Where heads look and how features are spread, a column per encoder. */
+export function formatAnalysis({ encoders, notes = [] }: Analysis): string {
+  const rows = encoders[0]!.distances.map(({ block }) => [
+    `attention distance of block ${block}, pixels`,
+    ...encoders.map(({ distances }) => distances[block]?.mean.toFixed(1) ?? "–"),
+  ]);
+  const last = (what: "deviation" | "participationRatio") =>
+    encoders.map(({ statistics }) => statistics.at(-1)![what].toFixed(2));
+  return [
+    align([
+      ["inside the encoders", ...encoders.map(({ title }) => title)],
+      ...rows,
+      ["deviation of the last block's features", ...last("deviation")],
+      ["participation ratio of them", ...last("participationRatio")],
+    ]),
+    ...notes,
+  ].join("\n");
 }
 
 /** One row per block, input side first: the cosine of the whole block, and its mean in each group of parameters. */

@@ -55,9 +55,7 @@ export const fewShot: Evaluator<FewShotOptions> = {
       const choices =
         typeof shot === "object"
           ? [shot.rows]
-          : Array.from({ length: draws }, (_, draw) =>
-              choose(all, classes, shot, new Random(fold(key(seed), "few-shot", shot, draw))),
-            );
+          : Array.from({ length: draws }, (_, draw) => drawLabels(train.labels, shot, { seed, draw }));
       const values: number[] = [];
       let unsolved = 0;
       for (const rows of choices) {
@@ -119,14 +117,19 @@ function describeUnsolved(unsolved: number, fits: number, { stop }: Pick<Logisti
   return `${unsolved} of ${fits} classifiers stopped before they reached ${aim}`;
 }
 
-/** Random rows of each class: as many as `shots` says, or all there are. */
-function choose({ labels }: LabelledFeatures, classes: number, shots: Shots, random: Random): number[] {
-  const left = new Int32Array(classes);
-  if (typeof shots === "number") left.fill(shots);
-  else {
-    const share = Number.parseFloat(shots) / 100;
-    for (const label of labels) left[label]!++;
-    for (const [label, count] of left.entries()) left[label] = Math.max(1, Math.round(share * count));
+/** Random rows of each class, in ascending order: as many as `shots` says, or all there are. Same seed and draw, same rows. */
+export function drawLabels(labels: ArrayLike<number>, shots: Shots, { seed, draw }: { seed: number; draw: number }) {
+  const left = new Map<number, number>();
+  const share = typeof shots === "number" ? undefined : Number.parseFloat(shots) / 100;
+  for (let row = 0; row < labels.length; row++) left.set(labels[row]!, (left.get(labels[row]!) ?? 0) + 1);
+  for (const [label, count] of left)
+    left.set(label, share === undefined ? (shots as number) : Math.max(1, Math.round(share * count)));
+  const order = new Random(fold(key(seed), "few-shot", shots, draw)).permutation(labels.length);
+  const chosen: number[] = [];
+  for (const row of order) {
+    const more = left.get(labels[row]!)!;
+    if (more > 0) chosen.push(row);
+    left.set(labels[row]!, more - 1);
   }
-  return [...random.permutation(labels.length)].filter((row) => left[labels[row]!]!-- > 0).sort((a, b) => a - b);
+  return chosen.sort((a, b) => a - b);
 }

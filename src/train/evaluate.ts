@@ -3,7 +3,7 @@ import { basename, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { key } from "../tensor/random.ts";
 import type { VitConfig } from "../nn/vit.ts";
-import { defineSource, type SourceInput } from "../data/source.ts";
+import { defineSource, type Source, type SourceInput } from "../data/source.ts";
 import type { CenterView } from "../data/views.ts";
 import {
   checkpointSetup,
@@ -17,6 +17,7 @@ import type { Features, Score } from "../evaluators/evaluator.ts";
 import { listCheckpoints } from "../run/checkpoint.ts";
 import { addEvaluation, type Evaluation } from "../run/evaluation.ts";
 import { openRun } from "../run/folder.ts";
+import { readable } from "./questions.ts";
 import { defineRecipe, evaluationViewOf, lossesOf, type Recipe } from "./recipe.ts";
 import { type Protocol, type Subject, type Task, type TaskOptions, tasksOf, usual } from "./tasks.ts";
 
@@ -32,7 +33,16 @@ export interface EvaluateOptions extends TaskOptions {
   readonly protocols?: readonly Protocol[];
   readonly onProgress?: (done: number, total: number, what: string) => void;
   /** Is shown every score with what it is of: predictions are not part of the evaluation. */
-  readonly onScore?: (contender: Contender, task: Task, score: Score) => void;
+  readonly onScore?: (measured: Measured) => void;
+}
+
+export interface Measured {
+  readonly contender: Contender;
+  readonly task: Task;
+  readonly score: Score;
+  readonly source: Source;
+  /** The images of the source that were tested, in the order of the score's predictions; missing where nothing was frozen. */
+  readonly tested?: readonly number[];
 }
 
 /** An encoder to compare: `random` and `pixels` are what a trained one must beat, the rest are the run's stages. */
@@ -108,7 +118,10 @@ export async function evaluateEncoders(
       tell(0);
       if (subject.encoder !== undefined || task.needs !== "encoder") {
         scores[i]![name] = await task.run(subject, { onProgress: (part, whole) => tell(part / whole) });
-        onScore?.(contender, task, scores[i]![name]);
+        const { question, needs } = task;
+        const tested =
+          question === undefined || needs === "encoder" ? {} : { tested: readable(question, known!).rows.test };
+        onScore?.({ contender, task, score: scores[i]![name], source: list.source, ...tested });
       }
       done++;
     }

@@ -3,11 +3,23 @@ import * as z from "zod";
 import type { Source, SourceInput } from "../data/source.ts";
 import type { Encoder } from "../evaluators/encoder.ts";
 import { type Evaluator, type EvaluatorOptions, type Features, pick, type Score } from "../evaluators/evaluator.ts";
-import { describeShots, fewShot, type Shots } from "../evaluators/few-shot.ts";
-import { knn } from "../evaluators/knn.ts";
+import { describeShots, drawLabels, fewShot, type ListedShots, type Shots } from "../evaluators/few-shot.ts";
+import { rowsOfSplitFile } from "../data/split-file.ts";
+import { augmentedLinearSweep, linearSweep } from "../evaluators/linear-sweep.ts";
+import { knn, leaveOneOut } from "../evaluators/knn.ts";
 import { linear } from "../evaluators/linear.ts";
 import { retrieval } from "../evaluators/retrieval.ts";
-import { chanceOf, type Pairing, type Question, type QuestionOptions, questionsOf, splitsOf } from "./questions.ts";
+import { fineTune } from "./finetune.ts";
+import { fineTuneSettings } from "./finetune-settings.ts";
+import {
+  chanceOf,
+  type Pairing,
+  type Question,
+  type QuestionOptions,
+  questionsOf,
+  readable,
+  splitsOf,
+} from "./questions.ts";
 
 /** What is measured, as a task sees it. */
 export interface Subject {
@@ -45,24 +57,44 @@ export interface TaskList {
   readonly shown: Source;
 }
 
-const shots = z.union([
-  z.int().min(1),
-  z.string().regex(/^\d+(\.\d+)?%$/, "a number of labels per class, or a share such as 10%"),
-]);
+/** Which images are labelled: so many of each class, a share of them (`10%`), or those that a split file names. */
+const shots = z.union([z.int().min(1), z.string().min(1)]);
+export type LabelChoice = z.infer<typeof shots>;
+const votes = z
+  .strictObject({ ks: z.array(z.int().min(1)).min(1), temperatures: z.array(z.number().positive()).min(1) })
+  .partial();
 const settings = {
-  knn: z.strictObject({ ks: z.array(z.int().min(1)).min(1), temperature: z.number().positive() }).partial(),
+  knn: votes,
+  "leave-one-out": votes,
   linear: z.strictObject({ lambdas: z.array(z.number().positive()).min(1) }).partial(),
   "few-shot": z.strictObject({
     shots: z.array(shots).min(1).default([1, 5]),
     draws: z.int().min(1).default(5),
+    preparation: z.enum(["paper", "standardized"]).optional(),
     lambda: z.number().positive().optional(),
   }),
   retrieval: z.strictObject({}),
+  "linear-sweep": z
+    .strictObject({
+      preset: z.enum(["lgp", "mae", "mocov3"]),
+      augmented: z.boolean(),
+      learningRates: z.array(z.number().positive()).min(1),
+      weightDecays: z.array(z.number().min(0)).min(1),
+      optimizer: z.enum(["sgd", "lars"]),
+      momentum: z.number().min(0).lt(1),
+      epochs: z.int().min(1),
+      warmup: z.number().min(0),
+      schedule: z.enum(["every epoch", "every step"]),
+      batch: z.int().min(1),
+      batchNorm: z.boolean(),
+    })
+    .partial(),
+  "fine-tune": fineTuneSettings.extend({ labels: shots.optional() }),
 };
 export type Protocol = keyof typeof settings;
 export const protocols = Object.keys(settings) as Protocol[];
 /** What is asked when nobody says what: all but what takes minutes. */
-export const usual: readonly Protocol[] = protocols;
+export const usual = ["knn", "linear", "few-shot", "retrieval"] as const satisfies readonly Protocol[];
 /** Options of the protocols, by their names. */
 export type ProtocolSettings = { [P in Protocol]?: z.input<(typeof settings)[P]> };
 
@@ -92,9 +124,39 @@ export async function tasksOf(input: SourceInput, options: TaskOptions = {}): Pr
     settings: { seed, limit, ...own },
     run: async ({ features }) => (await evaluator.run(splitsOf(question, await features()), { ...own, threads }))[0]!,
   });
-  const few = (shot: Shots, question: Question): Task => ({
-    ...classified(fewShot, "few-shot", describeShots(shot), question, { ...chosen["few-shot"], shots: [shot] }),
-    chance: 1 / question.classes.length,
+  const few = (shot: LabelChoice, question: Question): Task => {
+    const { shots: _, ...own } = chosen["few-shot"];
+    const options = { ...own, seed };
+    return {
+      ...classified(fewShot, "few-shot", describeChoice(shot), question, { ...options, shots: [shot as Shots] }),
+      chance: 1 / question.classes.length,
+      async run({ features }) {
+        const known = await features();
+        const labelled = isDrawn(shot) ? shot : await listedIn(shot, readable(question, known), rest.source);
+        return (await fewShot.run(splitsOf(question, known), { ...options, shots: [labelled], threads }))[0]!;
+      },
+    };
+  };
+  const leftOut = (question: Question): Task => ({
+    ...classified(
+      knn,
+      "leave-one-out",
+      "k-NN, leave one out of the training images",
+      question,
+      chosen["leave-one-out"],
+    ),
+    async run({ features }) {
+      const { best, predictions } = await leaveOneOut(splitsOf(question, await features()).train, {
+        ...chosen["leave-one-out"],
+        threads,
+      });
+      return {
+        name: "leave-one-out",
+        value: best.value,
+        predictions,
+        detail: `k ${best.k}, temperature ${best.temperature}`,
+      };
+    },
   });
   const retrieved = ({ what, identities, queries, gallery }: Pairing): Task => ({
     protocol: "retrieval",
@@ -111,16 +173,86 @@ export async function tasksOf(input: SourceInput, options: TaskOptions = {}): Pr
       return retrieval(collection(queries), collection(gallery), { threads });
     },
   });
+  const sweep = (question: Question): Task => {
+    const { augmented = false, ...own } = chosen["linear-sweep"];
+    const { source } = rest;
+    const kind = augmented ? ", augmented images" : "";
+    return {
+      ...classified(linearSweep, "linear-sweep", `linear sweep (${own.preset ?? "lgp"}${kind})`, question, {
+        ...own,
+        seed,
+      }),
+      needs: augmented ? "encoder" : "features",
+      async run(subject, { onProgress } = {}) {
+        const options = { ...own, seed, threads, onProgress };
+        const [score] = augmented
+          ? [await augmentedLinearSweep({ encoder: subject.encoder!, source, splits: question.rows }, options)]
+          : await linearSweep.run(splitsOf(question, await subject.features()), options);
+        const { learningRate, weightDecay, epoch } = score!.chosen;
+        return { ...score!, detail: `learning rate ${learningRate}, weight decay ${weightDecay}, epoch ${epoch}` };
+      },
+    };
+  };
+  const tune = (question: Question): Task => {
+    const { labels, ...own } = chosen["fine-tune"];
+    const { source } = rest;
+    const few = labels === undefined ? "" : `, ${describeChoice(labels)}`;
+    return {
+      protocol: "fine-tune",
+      label: `fine-tuning (${own.preset ?? "full"}${few}), ${question.what}`,
+      chance: chanceOf(question),
+      question,
+      needs: "encoder",
+      settings: { seed, limit, labels, ...own },
+      async run({ encoder }, { onProgress } = {}) {
+        const { classes, labels: all, rows } = question;
+        const train = labels === undefined ? rows.train : await labelledRows(labels, question, source, seed);
+        return fineTune(
+          encoder!,
+          { source, classes, labels: all, rows: { ...rows, train } },
+          { ...own, seed, threads, onProgress },
+        );
+      },
+    };
+  };
   const tasks = [
     ...all.map((question) => classified(knn, "knn", "k-NN", question, chosen.knn)),
     ...all.map((question) => classified(linear, "linear", "linear probe", question, chosen.linear)),
-    ...all.slice(0, 1).flatMap((question) => chosen["few-shot"].shots.map((shot) => few(shot as Shots, question))),
+    ...all.slice(0, 1).flatMap((question) => chosen["few-shot"].shots.map((shot) => few(shot, question))),
+    ...all.map(leftOut),
     ...questions
       .filter(({ only }) => only === "knn")
       .map((question) => classified(knn, "knn", "k-NN", question, chosen.knn)),
     ...pairings.map(retrieved),
+    ...all.slice(0, 1).flatMap((question) => [sweep(question), tune(question)]),
   ];
   return { ...rest, tasks };
+}
+
+const isDrawn = (shot: LabelChoice): shot is Shots => typeof shot === "number" || /^\d+(\.\d+)?%$/.test(shot);
+
+function describeChoice(shot: LabelChoice): string {
+  return describeShots(isDrawn(shot) ? shot : { file: shot, rows: [] });
+}
+
+/** The images that a split file names, as places in the question's training rows. */
+async function listedIn(
+  file: string,
+  { classes, labels, rows: { train } }: Question,
+  source: Source,
+): Promise<ListedShots> {
+  const ids = train.map((row) => source.id(row));
+  return { file, rows: await rowsOfSplitFile(file, { ids, labels: train.map((row) => labels[row]!), classes }) };
+}
+
+/** Training rows of the question whose labels may be used; of several draws the first. */
+async function labelledRows(shot: LabelChoice, question: Question, source: Source, seed: number): Promise<number[]> {
+  const { labels, rows } = question;
+  const ofTrain = rows.train.map((row) => labels[row]!);
+  const places = isDrawn(shot)
+    ? drawLabels(ofTrain, shot, { seed, draw: 0 })
+    : Array.from((await listedIn(shot, question, source)).rows);
+  return places.map((place) => rows.train[place]!);
 }
 
 type Chosen = { [P in Protocol]: z.infer<(typeof settings)[P]> };

@@ -1,0 +1,68 @@
+/** What an encoder is worth, everything that can be asked: the table, accuracy by layer, what happens inside, mistakes. */
+import { statSync } from "node:fs";
+import { drawConfusion } from "../report/draw-confusion.ts";
+import { analyse, type AnalyseOptions } from "../train/analyse.ts";
+import { evaluate, type EvaluateOptions, type Measured } from "../train/evaluate.ts";
+import type { InsideOptions } from "../train/inside.ts";
+import { evaluateLayers } from "../train/layers.ts";
+import { type Protocol, protocols, usual } from "../train/tasks.ts";
+import type { Output } from "./progress.ts";
+import { formatAnalysis, formatEvaluation, formatLayers } from "./table.ts";
+
+/** Protocols that fill the table, and the two that fill pages of their own. */
+export const measures = [...protocols, "by-layer", "analysis"] as const;
+export type Measure = (typeof measures)[number];
+export const usualMeasures: readonly Measure[] = [...usual, "by-layer", "analysis"];
+
+export interface MeasureOptions extends Omit<EvaluateOptions, "protocols" | "onProgress" | "onScore">, InsideOptions {
+  readonly measures?: readonly Measure[] | undefined;
+  /** Images that the analysis looks at. */
+  readonly images?: AnalyseOptions["images"];
+}
+
+/** Measures a run folder or a checkpoint, says what it found, and writes the documents and pictures of the report. */
+export async function measure(path: string, output: Output, options: MeasureOptions): Promise<void> {
+  const { measures: wanted = usualMeasures, images, against, out, ...rest } = options;
+  const isRun = !(statSync(path, { throwIfNoEntry: false })?.isFile() ?? false);
+  const onProgress = (done: number, total: number, what: string) => output.work(`evaluating ${what}`, done, total);
+  const inside = { ...rest, against, out, onProgress };
+  const inTable = wanted.filter((name): name is Protocol => protocols.some((each) => each === name));
+  if (inTable.length > 0) {
+    let last: Measured | undefined;
+    const onScore = (measured: Measured) => {
+      if (measured.score.predictions !== undefined && isBetterToShow(measured, last)) last = measured;
+    };
+    const evaluation = await evaluate(path, { ...rest, protocols: inTable, onProgress, onScore });
+    if (isRun && last !== undefined) await drawMistakes(path, last);
+    output.say(`\n${formatEvaluation(evaluation)}\n`);
+    output.result({ kind: "evaluation", ...evaluation });
+  }
+  if (wanted.includes("by-layer")) {
+    const layers = await evaluateLayers(path, inside);
+    output.say(`${formatLayers(layers)}\n`);
+    output.result({ kind: "layers", ...layers });
+  }
+  if (wanted.includes("analysis")) {
+    const analysis = await analyse(path, { ...inside, ...(images === undefined ? {} : { images }) });
+    output.say(formatAnalysis(analysis));
+    output.result({ kind: "analysis", ...analysis });
+  }
+}
+
+/** Mistakes are shown of the encoder that was trained last, told apart by the first protocol that says what each image is. */
+function isBetterToShow({ contender, tested }: Measured, before: Measured | undefined): boolean {
+  return tested !== undefined && contender.name !== before?.contender.name;
+}
+
+async function drawMistakes(dir: string, { contender, task, score, source, tested }: Measured): Promise<void> {
+  const { classes, labels } = task.question!;
+  await drawConfusion(dir, {
+    source,
+    rows: tested!,
+    labels: Int32Array.from(tested!, (row) => labels[row]!),
+    predictions: score.predictions!,
+    classes,
+    encoder: { name: contender.name, title: contender.title },
+    label: task.label,
+  });
+}
