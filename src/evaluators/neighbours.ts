@@ -49,7 +49,8 @@ export async function neighbours(
   return result;
 }
 
-function unitRows({ rows, count, width }: Features): Float32Array {
+/** The rows divided by their length. */
+export function unitRows({ rows, count, width }: Features): Float32Array {
   const unit = new Float32Array(rows.length);
   for (let i = 0; i < count; i++) {
     let squares = 0;
