@@ -1,7 +1,5 @@
 /** What the training commands share: run, watch for Ctrl-C, evaluate, report. */
 import { resolve } from "node:path";
-import { addNotes } from "../run/notes.ts";
-import { readMetrics } from "../run/metrics.ts";
 import { drawPictures } from "../report/pictures.ts";
 import { writeReport } from "../report/report.ts";
 import { evaluate, type EvaluateOptions } from "../train/evaluate.ts";
@@ -43,7 +41,6 @@ export async function finish(
   output: Output,
   options: EvaluateOptions & { labelled: boolean },
 ): Promise<void> {
-  noteCollapse(dir);
   if (options.labelled) {
     const evaluation = await evaluate(dir, {
       ...options,
@@ -71,16 +68,4 @@ function describeEstimate(event: Extract<TrainEvent, { kind: "estimate" }>): str
     ...lines,
     `  in all about ${duration(total)} and ${(event.bytes / 2 ** 30).toFixed(1)} GiB of memory`,
   ].join("\n");
-}
-
-/** A warning in the report when features of a contrastive stage ended up nearly alike. */
-function noteCollapse(dir: string) {
-  const last = readMetrics(dir).findLast((row) => row["featureStd"] !== undefined);
-  const spread = Number(last?.["featureStd"] ?? 1);
-  if (spread < 0.05)
-    addNotes(dir, {
-      warnings: [
-        `Features have collapsed: at the end of ${last?.stage} they hardly differ between images (spread ${spread.toFixed(3)}, healthy is above 0.2). Lower the learning rate or raise the batch.`,
-      ],
-    });
 }
