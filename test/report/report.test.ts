@@ -29,9 +29,11 @@ function fullRun(): string {
   const recipe = { description: "A <b>bold</b> & small run.", stages: ["<mim>", "cl"] };
   createRun(dir, { recipe, environment: { ...environment, command: `layergraft demo --out "<x>"` } });
   const steps = Array.from({ length: 60 }, (_, i) => i + 1);
+  const watched = { "features.deviation": 0.5, "knn.accuracy": 0.4321, "knn.chance": 0.1 };
   log(dir, [
     ...steps.map((step) => ({ stage: "<mim>", step, epoch: step / 10, loss: 1 / step, secondsPerStep: 60 })),
     ...steps.map((step) => ({ stage: "cl", step, epoch: step / 10, loss: 5, learningRate: 1e-4, featureStd: 0.1 })),
+    ...[61, 62].map((step) => ({ stage: "cl", step, epoch: step / 10, loss: 5, ...watched })),
   ]);
   writeEvaluation(dir, {
     columns: ["random", "pixels", "mim", "grafted"].map((name) => ({ name, title: `<i>${name}` })),
@@ -109,7 +111,10 @@ test("a full run shows every section", () => {
   expect(text).toContain("0 of 1 image share the label");
   expect(text).toContain("learns 100 times slower than the fastest; 1 layer frozen.");
   expect(text).toContain("60 steps · 6 epochs · 60\u202fmin");
-  expect(text.match(/<svg/g)).toHaveLength(4 + 1 + 2 + 2); // conflict, rates, two losses, learning rate and featureStd
+  expect(text.match(/<svg/g)).toHaveLength(4 + 1 + 2 + 2 + 2); // conflict, rates, two losses, learning rate and featureStd, k-NN and deviation
+  expect(text).toContain("k-NN accuracy of the features; dashed: chance");
+  expect(text).toContain("43.2\u202f%</text>");
+  expect(text).toContain("stroke-dasharray"); // chance
   expect(text).toContain("fresh, fitted to the encoder for 200 steps");
   expect(text.match(/data:image\/png;base64,/g)).toHaveLength(3 + 3);
 });
