@@ -41,6 +41,7 @@ export interface RecipeOptions {
   readonly freshEnd?: boolean;
   readonly endFrom?: string;
   readonly l1Anchor?: { readonly weight: number; readonly blocks: number };
+  readonly knn?: number | false;
 }
 
 /** Options that a recipe file says for itself. */
@@ -56,7 +57,7 @@ export const methodOptions = [
     "patchDrop",
     "contrastiveMae",
   ] as const),
-  ...(["rates", "layerDecay", "fixTo", "freshEnd", "endFrom", "l1Anchor"] as const),
+  ...(["rates", "layerDecay", "fixTo", "freshEnd", "endFrom", "l1Anchor", "knn"] as const),
 ] as const;
 
 /** Whether somebody wrote the option; commander sets `--no-…` options to true by itself. */
@@ -102,7 +103,18 @@ async function forImages(
   options: RecipeOptions,
 ): Promise<RecipeInput> {
   const { model, imageSize, patchSize, epochs, batch, learningRate, hours } = options;
-  const { maskRatio, normPix, temperature, momentum, rates, layerDecay, fixTo, freshEnd, l1Anchor } = options;
+  const {
+    maskRatio,
+    normPix,
+    temperature,
+    momentum,
+    rates,
+    layerDecay,
+    fixTo,
+    freshEnd,
+    l1Anchor,
+    knn: watch,
+  } = options;
   const [parent, endFrom] = [checkpoint("parent", options.parent), checkpoint("end-from", options.endFrom)];
   const grafting = ["parent", "rates", "layerDecay", "fixTo", "freshEnd", "endFrom", "l1Anchor"] as const;
   const unused = grafting.find((each) => isGiven(options, each));
@@ -116,7 +128,7 @@ async function forImages(
     graft: defined({ rates, layerDecay, fixTo, freshEnd, endFrom, l1Anchor }),
     images: source.length,
     shortSide: await typicalShortSide(source),
-    ...defined({ model, imageSize, patchSize, batch, learningRate, hours, parent }),
+    ...defined({ model, imageSize, patchSize, batch, learningRate, hours, parent, watch }),
     ...(epochs === undefined ? {} : { epochs: { mim: epochs, cl: epochs } }),
   });
 }

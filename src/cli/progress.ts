@@ -34,6 +34,7 @@ export function createOutput({
   }
   const live = stream.isTTY;
   let stage: Stage | undefined;
+  let knn: number | undefined; // as it was last measured
   let printed = 0;
   const clear = () => live && stream.write("\r\x1b[2K");
   const say = (text: string) => {
@@ -56,15 +57,17 @@ export function createOutput({
       else if (event.kind === "stage") {
         const { stage: name, epochs, steps, from: first } = event;
         stage = { name, epochs, steps, first, started: performance.now() };
-        printed = 0;
+        [printed, knn] = [0, undefined];
       } else if (event.kind === "step" && stage !== undefined) {
         const step = event.row.step;
         const spent = (performance.now() - stage.started) / 1000;
         const left = (spent / Math.max(1, step - stage.first)) * (stage.steps - step);
         const number = (name: string) => Number(event.row[name]);
+        if (event.row["knn.accuracy"] !== undefined) knn = number("knn.accuracy");
         const parts = [
           `${stage.name.padEnd(4)} ${bar(step / stage.steps)} epoch ${number("epoch").toFixed(1)}/${stage.epochs}`,
           `loss ${number("loss").toFixed(4)}`,
+          ...(knn === undefined ? [] : [`k-NN ${(100 * knn).toFixed(1)} %`]),
           `${Math.round(number("imagesPerSecond")).toLocaleString("en")} images/s`,
           step === stage.steps ? `took ${duration(spent)}` : `${duration(left)} left`,
         ];

@@ -1,14 +1,11 @@
 /** What the training commands share: run, watch for Ctrl-C, evaluate, report. */
 import { resolve } from "node:path";
-import { addNotes } from "../run/notes.ts";
-import { readMetrics } from "../run/metrics.ts";
 import { drawPictures } from "../report/pictures.ts";
 import { writeReport } from "../report/report.ts";
-import { evaluate, type EvaluateOptions } from "../train/evaluate.ts";
 import type { TrainEvent } from "../train/loop.ts";
 import { pretrain, type PretrainOptions, type PretrainResult } from "../train/pretrain.ts";
+import { measure } from "./measure.ts";
 import { duration, type Output } from "./progress.ts";
-import { formatEvaluation } from "./table.ts";
 
 /** Trains with progress. Ctrl-C once saves and ends; twice ends at once. */
 export async function trainWithProgress(options: PretrainOptions, output: Output): Promise<PretrainResult> {
@@ -37,26 +34,13 @@ export async function trainWithProgress(options: PretrainOptions, output: Output
   }
 }
 
-/** Evaluates where there are classes, draws the pictures and writes the report. */
-export async function finish(
-  dir: string,
-  output: Output,
-  options: EvaluateOptions & { labelled: boolean },
-): Promise<void> {
-  noteCollapse(dir);
-  if (options.labelled) {
-    const evaluation = await evaluate(dir, {
-      ...options,
-      onProgress: (done, total, what) => output.work(`evaluating ${what}`, done, total),
-    });
-    output.say(`\n${formatEvaluation(evaluation)}\n`);
-    output.result({ kind: "evaluation", ...evaluation });
-  }
+/** Measures what the images allow, draws the pictures and writes the report. */
+export async function finish(dir: string, output: Output, { labelled }: { labelled: boolean }): Promise<void> {
+  await measure(dir, output, labelled ? {} : { measures: ["analysis"] });
   output.work("drawing pictures", 0, 1);
   await drawPictures(dir);
   output.work("", 1, 1);
-  const path = writeReport(dir);
-  output.say(`report: ${resolve(path)}`);
+  output.say(`report: ${resolve(writeReport(dir))}`);
 }
 
 function describeEstimate(event: Extract<TrainEvent, { kind: "estimate" }>): string {
@@ -71,16 +55,4 @@ function describeEstimate(event: Extract<TrainEvent, { kind: "estimate" }>): str
     ...lines,
     `  in all about ${duration(total)} and ${(event.bytes / 2 ** 30).toFixed(1)} GiB of memory`,
   ].join("\n");
-}
-
-/** A warning in the report when features of a contrastive stage ended up nearly alike. */
-function noteCollapse(dir: string) {
-  const last = readMetrics(dir).findLast((row) => row["featureStd"] !== undefined);
-  const spread = Number(last?.["featureStd"] ?? 1);
-  if (spread < 0.05)
-    addNotes(dir, {
-      warnings: [
-        `Features have collapsed: at the end of ${last?.stage} they hardly differ between images (spread ${spread.toFixed(3)}, healthy is above 0.2). Lower the learning rate or raise the batch.`,
-      ],
-    });
 }

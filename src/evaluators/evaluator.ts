@@ -73,3 +73,10 @@ export function accuracy(predicted: ArrayLike<number>, labels: ArrayLike<number>
   for (let i = 0; i < labels.length; i++) if (predicted[i] === labels[i]) hits++;
   return hits / labels.length;
 }
+
+/** What always naming the most frequent class would reach. */
+export function mostFrequent(labels: ArrayLike<number>): number {
+  const counts = new Map<number, number>();
+  for (let i = 0; i < labels.length; i++) counts.set(labels[i]!, (counts.get(labels[i]!) ?? 0) + 1);
+  return Math.max(...counts.values()) / labels.length;
+}

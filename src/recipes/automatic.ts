@@ -28,6 +28,8 @@ export interface AutomaticOptions {
   readonly hours?: number;
   /** A checkpoint with an encoder that takes the place of the first of two stages. */
   readonly parent?: string;
+  /** See `MethodOptions`. */
+  readonly watch?: number | false;
   /** Settings of the stages and of the graft that go before the chosen ones. */
   readonly mim?: Partial<MimOptions>;
   readonly cl?: Partial<ClOptions>;
@@ -53,6 +55,7 @@ export function automatic(options: AutomaticOptions): RecipeInput {
       seed,
       ...(isSmall(model) ? { resize: model.imageSize } : {}),
       ...(options.parent === undefined ? {} : { parent: options.parent }),
+      ...(options.watch === undefined ? {} : { watch: options.watch }),
       mim: {
         epochs: options.epochs?.mim ?? epochs,
         batch,

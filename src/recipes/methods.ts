@@ -35,6 +35,8 @@ export interface MethodOptions {
   readonly graft?: GraftOptions;
   /** A checkpoint with an encoder that takes the place of the first of two stages. */
   readonly parent?: string;
+  /** The features of every stage are looked at every so many epochs (default: a tenth of the stage, at least 1), or never. */
+  readonly watch?: number | false;
 }
 
 export interface StageOptions {
@@ -94,7 +96,7 @@ export interface GraftOptions {
 
 /** The recipe of a method. Throws when the options do not go together. */
 export function method(name: Method, options: MethodOptions): RecipeInput {
-  const { data, model, seed = 0, resize, parent } = options;
+  const { data, model, seed = 0, resize, parent, watch } = options;
   const [mim, cl] = [mimStage(options), clStage(options)];
   const plans: Record<Method, () => StageInput[]> = {
     mim: () => [mim],
@@ -121,8 +123,12 @@ export function method(name: Method, options: MethodOptions): RecipeInput {
     data,
     model,
     evaluationView: centerCrop(model.imageSize, resize === undefined ? {} : { resize, interpolation: "bicubic" }),
-    stages: parent === undefined ? list : list.slice(1),
+    stages: (parent === undefined ? list : list.slice(1)).map((stage) => watched(stage, watch)),
   };
+}
+
+function watched(stage: StageInput, every: number | false = Math.max(1, stage.epochs / 10)): StageInput {
+  return every === false ? stage : { ...stage, monitors: [{ kind: "features", everyEpochs: every }] };
 }
 
 type StageInput = RecipeInput["stages"][number];

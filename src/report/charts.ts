@@ -18,13 +18,15 @@ export interface LineOptions {
   readonly size?: "large" | "small";
   /** Whether the axis begins at zero. */
   readonly zero?: boolean;
+  /** Height of a dashed line to compare with. */
+  readonly reference?: number;
   /** How numbers at the axis and at the line's end are written (default: by Plot, and three digits). */
   readonly format?: (value: number) => string;
 }
 
 /** One metric over the training, with its last value written at the line's end. */
 export function lineChart(points: readonly Point[], options: LineOptions): Html {
-  const { label, color, xLabel, size = "large", format, zero = false } = options;
+  const { label, color, xLabel, size = "large", format, zero = false, reference } = options;
   const small = size === "small";
   const smoothed = options.smoothed === true && points.length >= 20;
   const line = smoothed ? smooth(points, points.length / 40) : points;
@@ -44,11 +46,14 @@ export function lineChart(points: readonly Point[], options: LineOptions): Html 
       ticks: small ? 3 : 5,
       tickSize: 0,
       nice: true,
-      domain: domainOf(points, zero),
+      domain: domainOf(reference === undefined ? points : [...points, { x: 0, y: reference }], zero),
       ...(format && { tickFormat: format }),
     },
     marks: [
       Plot.gridY({ stroke: "var(--line)", strokeOpacity: 1, ticks: small ? 3 : 5 }),
+      reference === undefined
+        ? null
+        : Plot.ruleY([reference], { stroke: "var(--quiet)", strokeDasharray: "3 3", strokeOpacity: 0.8 }),
       smoothed
         ? Plot.line(thin(points, 300), { x: "x", y: "y", stroke: color, strokeWidth: 1, strokeOpacity: 0.3 })
         : null,

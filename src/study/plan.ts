@@ -10,7 +10,7 @@ import { imageWork } from "../train/work.ts";
 
 export interface StudyOptions {
   /** Data, model and the settings of both stages; their epochs are those of a method with two stages. */
-  readonly settings: Omit<MethodOptions, "name" | "description" | "seed" | "parent">;
+  readonly settings: Omit<MethodOptions, "name" | "description" | "seed" | "parent" | "watch">;
   readonly methods: readonly Method[];
   /** Number of seeds. */
   readonly seeds: number;
@@ -152,7 +152,7 @@ export function recipeOf(options: StudyOptions, { id, entry, seed, factor }: Cel
     if (part === "mim") own.mim = { ...settings.mim, epochs, learningRate };
     else own.cl = { ...settings.cl, epochs, learningRate };
   }
-  const recipe = method(name, { ...own, name: id, seed, ...(parent === undefined ? {} : { parent }) });
+  const recipe = method(name, { ...own, name: id, seed, watch: false, ...(parent === undefined ? {} : { parent }) });
   return limit === undefined ? recipe : { ...recipe, limit };
 }
 

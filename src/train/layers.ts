@@ -1,7 +1,7 @@
 /** Which block of an encoder knows most: one question of a data set, asked of the output of every block. */
 import { byLayer } from "../evaluators/by-layer.ts";
 import type { Features } from "../evaluators/evaluator.ts";
-import type { SourceInput } from "../data/source.ts";
+import { defineSource, type SourceInput } from "../data/source.ts";
 import { type Layers, writeLayers } from "../run/layers.ts";
 import type { Contender } from "./evaluate.ts";
 import { insideOf, type InsideOptions, openEncoder } from "./inside.ts";
@@ -12,6 +12,9 @@ export interface LayersOptions extends TaskOptions {
   readonly protocol?: "knn" | "linear";
   readonly onProgress?: (done: number, total: number, what: string) => void;
 }
+
+/** More are not looked at unless the limit says so: the features of every depth are held at once. */
+const manyImages = 5000;
 
 /** Asks the encoders of a run folder, or that of one checkpoint file, and writes `layers.json`. */
 export async function evaluateLayers(path: string, options: LayersOptions & InsideOptions = {}): Promise<Layers> {
@@ -27,7 +30,8 @@ export async function measureLayers(
   data: SourceInput,
   { protocol = "knn", onProgress, ...options }: LayersOptions = {},
 ): Promise<Layers> {
-  const { source, tasks, reason } = await tasksOf(data, options);
+  const most = defineSource(data).kind === "emoji" ? undefined : manyImages; // emoji are few, and take no limit
+  const { source, tasks, reason } = await tasksOf(data, { ...options, limit: options.limit ?? most });
   const task = tasks.find((each) => each.protocol === protocol);
   if (task === undefined) throw new Error(reason ?? `${protocol} cannot be measured on these images`);
   const encoders: Layers["encoders"] = [];

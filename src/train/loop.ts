@@ -1,6 +1,6 @@
 /** The loop that turns the handle: batch, step, log, checkpoint; stage after stage. Runs in a process of its own. */
 import { latestCheckpoint, pruneCheckpoints, readCheckpoint, saveCheckpoint } from "../run/checkpoint.ts";
-import { MetricsLog, type MetricRow, rewindMetrics } from "../run/metrics.ts";
+import { MetricsLog, type MetricRow, readMetrics, rewindMetrics } from "../run/metrics.ts";
 import { addNotes, readNotes } from "../run/notes.ts";
 import { readPlan, writePlan } from "../run/graft-plan.ts";
 import { writeSamples } from "../run/samples.ts";
@@ -10,7 +10,7 @@ import { evaluationViewOf, objectiveOf, type Recipe, type Stage } from "./recipe
 import { createStageStep, openStageLoader, rateAt, stepsOf } from "./stage.ts";
 import { describePlan, measurePlan, withPlan } from "./graft-plan.ts";
 import { layerRates } from "./layer-rates.ts";
-import { openMonitors } from "./monitor.ts";
+import { type Monitor, openMonitors } from "./monitor.ts";
 import { checkStarts, initialise } from "./start.ts";
 import { NonFiniteError } from "./step.ts";
 
@@ -172,6 +172,7 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
         };
         for (const log of logs) log.append(row);
         emit({ kind: "step", row, steps, images: stage.batch });
+        if (due.length > 0) tellWarnings(dir, due, stage.name, emit);
       }
       const saveNow =
         recipe.checkpointSteps === undefined
@@ -186,15 +187,23 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
     return true;
   } catch (error) {
     if (!(error instanceof NonFiniteError)) throw error;
-    throw new Error(
+    const message =
       `stage ${stage.name} stopped at step ${done + 1} of ${steps}: ${error.message}; the checkpoints before it are whole. ` +
-        `Start again with a lower learning rate (now ${stage.learningRate}) or a longer warm-up`,
-      { cause: error },
-    );
+      `Start again with a lower learning rate (now ${stage.learningRate}) or a longer warm-up`;
+    addNotes(dir, { warnings: [message] });
+    throw new Error(message, { cause: error });
   } finally {
     await loader.close();
     await Promise.all([step, ...monitors].map((each) => each.release()));
   }
+}
+
+/** Tells what the monitors find in the log of the stage, now and in the report. */
+function tellWarnings(dir: string, monitors: readonly Monitor[], stage: string, emit: TrainOptions["emit"]) {
+  const rows = readMetrics(dir).filter((row) => row.stage === stage);
+  const warnings = monitors.flatMap((monitor) => monitor.warning?.(rows) ?? []);
+  for (const text of warnings) emit({ kind: "note", text });
+  if (warnings.length > 0) addNotes(dir, { warnings });
 }
 
 /** Mean seconds per step since the last call, or since the start at step `from`. */

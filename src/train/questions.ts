@@ -11,7 +11,7 @@ import {
 } from "../data/source.ts";
 import { stratifiedSample, subset } from "../data/subset.ts";
 import { divide, untaught } from "../evaluators/divide.ts";
-import { type Features, type LabelledFeatures, pick, type Splits } from "../evaluators/evaluator.ts";
+import { type Features, type LabelledFeatures, mostFrequent, pick, type Splits } from "../evaluators/evaluator.ts";
 
 /** Which class is this image of? */
 export interface Question {
@@ -158,7 +158,5 @@ export function splitsOf(question: Question, features: Features): Splits {
 
 /** What guessing the most frequent class would reach. */
 export function chanceOf({ labels, rows: { test } }: Question): number {
-  const counts = new Map<number, number>();
-  for (const row of test) counts.set(labels[row]!, (counts.get(labels[row]!) ?? 0) + 1);
-  return Math.max(...counts.values()) / test.length;
+  return mostFrequent(test.map((row) => labels[row]!));
 }

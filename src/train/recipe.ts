@@ -119,6 +119,11 @@ const monitorSchema = z.discriminatedUnion("kind", [
     everyEpochs: z.number().positive(),
     batches: positive.default(8).describe("each one cosine per block"),
   }),
+  z.strictObject({
+    kind: z.literal("features"),
+    everyEpochs: z.number().positive(),
+    images: z.int().min(2).default(512).describe("at most; half of them are asked of the others"),
+  }),
 ]);
 
 const stageSchema = z
@@ -162,10 +167,13 @@ const stageSchema = z
     error: "a graft is planned on the encoder that the stage starts from: give init",
     path: ["plan"],
   })
-  .refine(({ monitors = [], objective }) => monitors.length === 0 || objective.kind === "joint", {
-    error: "the conflict of two losses can be watched in a joint stage only",
-    path: ["monitors"],
-  })
+  .refine(
+    ({ monitors = [], objective }) => objective.kind === "joint" || !monitors.some(({ kind }) => kind === "conflict"),
+    {
+      error: "the conflict of two losses can be watched in a joint stage only",
+      path: ["monitors"],
+    },
+  )
   .refine((stage) => stage.warmup < stage.epochs, { error: "warmup must be shorter than epochs", path: ["warmup"] });
 
 export const recipeSchema = z

@@ -20,7 +20,7 @@ it("pre-trains on a folder with classes and a broken image, evaluates and report
   expect(stdout).toContain("model 16 px, patch 8, width 12, depth 3, heads 2");
   expect(stdout).toContain("in all about");
   expect(stdout.match(/skipped disc\/broken\.png/g)).toHaveLength(1);
-  expect(stdout).toMatch(/mim .* 100% epoch 2\.0\/2 .*loss .*images\/s/);
+  expect(stdout).toMatch(/mim .* 100% epoch 2\.0\/2 .*loss .*k-NN \d+\.\d %.*images\/s/);
   expect(stdout).toMatch(/accuracy, % +random encoder +raw pixels +after MIM +after grafting +chance/);
   expect(stdout).toContain("left out: cannot read image disc/broken.png");
   expect(stdout).toContain(`report: ${join(run, "report.html")}`);

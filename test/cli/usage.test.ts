@@ -121,4 +121,9 @@ it("--dry-run prints a recipe that --recipe accepts", async () => {
   expect((await layergraft([...dry, "--recipe", file, "--epochs", "3"])).stderr).toContain(
     "says what --epochs would; change it there, or with --set",
   );
+  const monitors = async (...more: string[]) =>
+    (JSON.parse((await layergraft([...dry, ...more])).stdout) as { stages: { monitors?: object[] }[] }).stages[0]!
+      .monitors;
+  expect(await monitors("--knn", "2.5")).toEqual([{ kind: "features", everyEpochs: 2.5, images: 512 }]);
+  expect(await monitors("--no-knn")).toBeUndefined();
 });

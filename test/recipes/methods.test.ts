@@ -44,6 +44,21 @@ describe("every method", () => {
   });
 });
 
+describe("every stage", () => {
+  const watching = (watch?: number | false) =>
+    make("layer-grafted", watch === undefined ? {} : { watch }).stages.map(({ monitors }) => monitors);
+
+  it("is looked at ten times, and not twice an epoch", () => {
+    const features = { kind: "features", images: 512 };
+    expect(watching()).toEqual([[{ ...features, everyEpochs: 10 }], [{ ...features, everyEpochs: 1 }]]);
+    expect(make("mtl").stages[0]!.monitors).toHaveLength(1);
+  });
+  it("or as often as one likes, or never", () => {
+    expect(watching(3).map((monitors) => monitors![0]!.everyEpochs)).toEqual([3, 3]);
+    expect(watching(false)).toEqual([undefined, undefined]);
+  });
+});
+
 describe("layer-grafted", () => {
   const { stages } = make("layer-grafted");
   const [mim, cl] = stages;

@@ -44,6 +44,15 @@ export function fillRun(dir: string): void {
       learningRate: 1.5e-3 * (1 - step / 60) + 1.4e-10,
       featureStd: 0.1,
     })),
+    ...[61, 62].map((step) => ({
+      stage: "cl",
+      step,
+      epoch: step / 10,
+      loss: 5,
+      "features.deviation": 0.5,
+      "knn.accuracy": 0.4321,
+      "knn.chance": 0.1,
+    })),
   ]);
   writeEvaluation(dir, {
     columns: ["random", "pixels", "<mim>", "grafted"].map((name) => ({ name, title: `<i>${name}` })),

@@ -39,8 +39,11 @@ test("a full run shows every section", () => {
   expect(text).toContain("0 of 1 image share the label");
   expect(text).toContain("learns 100 times slower than the fastest; 1 layer frozen.");
   expect(text).toContain("60 steps · 6 epochs · 60\u202fmin");
-  // conflict, rates, two losses, learning rate and featureStd; labels, layers, confusion; distances, statistics, CKA
-  expect(text.match(/<svg/g)).toHaveLength(4 + 1 + 2 + 2 + 3 + 1 + 4 + 1);
+  // conflict, rates, two losses, learning rate and featureStd, k-NN and deviation; labels, layers, confusion; distances, statistics, CKA
+  expect(text.match(/<svg/g)).toHaveLength(4 + 1 + 2 + 2 + 2 + 3 + 1 + 4 + 1);
+  expect(text).toContain("k-NN accuracy of the features; dashed: chance");
+  expect(text).toContain("43.2\u202f%</text>");
+  expect(text).toContain("stroke-dasharray"); // chance
   expect(text).toContain("fresh, fitted to the encoder for 200 steps");
   // reconstruction, neighbours, worst pairs, attention, and each image of the map once
   expect(text.match(/data:image\/png;base64,/g)).toHaveLength(3 + 3 + 8 * 2 + 8 * 4 + 90);

@@ -97,6 +97,11 @@ describe("a plan", () => {
     expect(rate("layer-grafted-x0.5-s1")).toEqual([["cl", 0.005]]);
   });
 
+  it("watches nothing: a study compares what it measures at the end", () => {
+    for (const cell of order)
+      for (const { monitors } of recipeOf(all, cell, cell.parent).stages) expect(monitors).toBeUndefined();
+  });
+
   it("names nothing that hangs on a choice to come", () => {
     const none = cellsOf(all, new Map());
     expect(none.every(({ seed, parent }) => seed === 0 && parent === undefined)).toBe(true);

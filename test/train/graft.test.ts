@@ -144,6 +144,7 @@ describe("trouble", () => {
     await expect(pretrain({ recipe, out })).rejects.toThrow(
       /^stage cl stopped at step \d+ of 12: the (loss|gradient) is not finite \(.*\); the checkpoints before it are whole\. Start again with a lower learning rate \(now 1e\+38\)/,
     );
+    expect(readNotes(out).warnings).toEqual([expect.stringMatching(/^stage cl stopped .* is not finite/)]);
     const [first, ...more] = listCheckpoints(out)
       .toReversed()
       .toSorted((a, b) => Number(b.final) - Number(a.final));

@@ -1,7 +1,7 @@
 /** How each stage went: its loss large, everything else it logged as small multiples. */
 import type { MetricRow } from "../../run/metrics.ts";
 import { blockChart, lineChart } from "../charts.ts";
-import { compact, count, duration, scientific, words } from "../format.ts";
+import { compact, count, duration, percent, scientific, words } from "../format.ts";
 import { type Html, html } from "../html.ts";
 import { stageColor } from "../palette.ts";
 import { seriesOf, type Stage } from "../series.ts";
@@ -29,7 +29,7 @@ function article({ name, rows, seconds }: Stage, index: number): Html {
   const loss = seriesOf(rows, "loss");
   const xLabel = epoch === undefined ? "step" : "epoch";
   const logged = [...new Set(rows.flatMap(namesOf))].filter((metric) => !elsewhere.has(metric));
-  const own = logged.filter((metric) => !metric.startsWith("conflict."));
+  const own = logged.filter((metric) => !/^(conflict|knn|features)\./.test(metric));
   const cosines = logged.filter((metric) => metric.startsWith("conflict.block."));
   return html`<article>
     <div class="title">
@@ -44,7 +44,7 @@ function article({ name, rows, seconds }: Stage, index: number): Html {
       </figure>`
     }
     <div class="multiples">
-      ${[...usual, ...own].map((metric) => multiple(rows, metric, name, color))}
+      ${watched(rows, name, color)} ${[...usual, ...own].map((metric) => multiple(rows, metric, name, color))}
       ${
         cosines.length > 0 &&
         html`<figure>
@@ -74,6 +74,31 @@ function multiple(rows: readonly MetricRow[], metric: string, stage: string, col
       ...(rate ? { format: (value: number) => (value === 0 ? "0" : scientific(value)) } : {}),
     })}
   </figure>`;
+}
+
+/** What was measured of the features while they were trained. */
+function watched(rows: readonly MetricRow[], stage: string, color: string): Html[] {
+  const figures: Html[] = [];
+  const [knn, deviation] = [seriesOf(rows, "knn.accuracy"), seriesOf(rows, "features.deviation")];
+  const size = "small" as const;
+  if (knn.length > 0) {
+    const reference = seriesOf(rows, "knn.chance")[0]!.y;
+    const options = { label: `k-NN accuracy in stage ${stage}`, color, size, zero: true, reference, format: percent };
+    figures.push(
+      html`<figure>
+        <figcaption class="small-title">k-NN accuracy of the features; dashed: chance</figcaption>
+        ${lineChart(knn, options)}
+      </figure>`,
+    );
+  }
+  if (deviation.length > 0)
+    figures.push(
+      html`<figure>
+        <figcaption class="small-title">deviation of the features; 0: collapsed, 1: spread evenly</figcaption>
+        ${lineChart(deviation, { label: `deviation of the features in stage ${stage}`, color, size, zero: true })}
+      </figure>`,
+    );
+  return figures;
 }
 
 function namesOf(row: MetricRow): string[] {
