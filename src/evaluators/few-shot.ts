@@ -1,14 +1,6 @@
 import { basename } from "node:path";
 import { fold, key, Random } from "../tensor/random.ts";
-import {
-  accuracy,
-  type Evaluator,
-  type EvaluatorOptions,
-  type Features,
-  pick,
-  type LabelledFeatures,
-  type Score,
-} from "./evaluator.ts";
+import { accuracy, type Evaluator, type EvaluatorOptions, type Features, pick, type Score } from "./evaluator.ts";
 import { standardizer } from "./linear.ts";
 import { classify, fitLogistic, type LogisticOptions } from "./logistic.ts";
 import { unitRows } from "./neighbours.ts";
@@ -70,7 +62,10 @@ export const fewShot: Evaluator<FewShotOptions> = {
         name: describeShots(shot),
         value,
         ...(typeof shot === "object" ? {} : { deviation: Math.sqrt(squares / Math.max(1, draws - 1)) }),
-        labels: choices.reduce((sum, { length }) => sum + length, 0) / choices.length / classes,
+        labels:
+          typeof shot === "number"
+            ? shot
+            : choices.reduce((sum, { length }) => sum + length, 0) / choices.length / classes,
         ...(unsolved === 0 ? {} : { warning: describeUnsolved(unsolved, choices.length, solver) }),
       });
     }

@@ -3,7 +3,7 @@ import * as z from "zod";
 import type { Source, SourceInput } from "../data/source.ts";
 import type { Encoder } from "../evaluators/encoder.ts";
 import { type Evaluator, type EvaluatorOptions, type Features, pick, type Score } from "../evaluators/evaluator.ts";
-import { describeShots, drawLabels, fewShot, type ListedShots, type Shots } from "../evaluators/few-shot.ts";
+import { describeShots, drawLabels, fewShot, type Shots } from "../evaluators/few-shot.ts";
 import { rowsOfSplitFile } from "../data/split-file.ts";
 import { augmentedLinearSweep, linearSweep } from "../evaluators/linear-sweep.ts";
 import { knn, leaveOneOut } from "../evaluators/knn.ts";
@@ -132,7 +132,14 @@ export async function tasksOf(input: SourceInput, options: TaskOptions = {}): Pr
       chance: 1 / question.classes.length,
       async run({ features }) {
         const known = await features();
-        const labelled = isDrawn(shot) ? shot : await listedIn(shot, readable(question, known), rest.source);
+        const { train } = readable(question, known).rows;
+        const places = new Map(train.map((row, place) => [row, place]));
+        const labelled = isDrawn(shot)
+          ? shot
+          : {
+              file: shot,
+              rows: (await listedRows(shot, question, rest.source)).flatMap((row) => places.get(row) ?? []),
+            };
         return (await fewShot.run(splitsOf(question, known), { ...options, shots: [labelled], threads }))[0]!;
       },
     };
@@ -235,24 +242,19 @@ function describeChoice(shot: LabelChoice): string {
   return describeShots(isDrawn(shot) ? shot : { file: shot, rows: [] });
 }
 
-/** The images that a split file names, as places in the question's training rows. */
-async function listedIn(
-  file: string,
-  { classes, labels, rows: { train } }: Question,
-  source: Source,
-): Promise<ListedShots> {
+/** The training rows that a split file names. */
+async function listedRows(file: string, { classes, labels, rows: { train } }: Question, source: Source) {
   const ids = train.map((row) => source.id(row));
-  return { file, rows: await rowsOfSplitFile(file, { ids, labels: train.map((row) => labels[row]!), classes }) };
+  const places = await rowsOfSplitFile(file, { ids, labels: train.map((row) => labels[row]!), classes });
+  return places.map((place) => train[place]!);
 }
 
 /** Training rows of the question whose labels may be used; of several draws the first. */
 async function labelledRows(shot: LabelChoice, question: Question, source: Source, seed: number): Promise<number[]> {
   const { labels, rows } = question;
+  if (!isDrawn(shot)) return listedRows(shot, question, source);
   const ofTrain = rows.train.map((row) => labels[row]!);
-  const places = isDrawn(shot)
-    ? drawLabels(ofTrain, shot, { seed, draw: 0 })
-    : Array.from((await listedIn(shot, question, source)).rows);
-  return places.map((place) => rows.train[place]!);
+  return drawLabels(ofTrain, shot, { seed, draw: 0 }).map((place) => rows.train[place]!);
 }
 
 type Chosen = { [P in Protocol]: z.infer<(typeof settings)[P]> };

@@ -1,11 +1,11 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { emojiSpec, openEmoji } from "../../src/data/emoji/source.ts";
 import { encodePng } from "../../src/data/png.ts";
 import { openSource } from "../../src/data/source.ts";
 import type { Features } from "../../src/evaluators/evaluator.ts";
-import { tasksOf } from "../../src/train/tasks.ts";
+import { type Task, tasksOf } from "../../src/train/tasks.ts";
 import { temporaryFolder } from "../run/temporary.ts";
 
 /** A folder of one-colour images: class name → how many. */
@@ -30,6 +30,10 @@ async function perfect(path: string, unreadable: Features["unreadable"] = []): P
   return { rows, count: length, width: 3, unreadable };
 }
 
+/** Those that take a moment. */
+const onFeatures = (tasks: readonly Task[]) =>
+  tasks.filter(({ needs, protocol }) => needs === "features" && protocol !== "linear-sweep");
+
 describe("a folder with classes", () => {
   it("gives every protocol, which good features pass", async () => {
     const path = await folderOf({ a: 20, b: 20 });
@@ -42,11 +46,69 @@ describe("a folder with classes", () => {
       "k-NN, 2 classes",
       "linear probe, 2 classes",
       "1 label per class, 2 classes",
+      "k-NN, leave one out of the training images, 2 classes",
+      "linear sweep (lgp), 2 classes",
+      "fine-tuning (full), 2 classes",
     ]);
     const features = await perfect(path);
-    for (const task of tasks) expect((await task.run({ features: async () => features })).value, task.label).toBe(1);
+    for (const task of onFeatures(tasks))
+      expect((await task.run({ features: async () => features })).value, task.label).toBe(1);
     expect(shown.length).toBe(8);
     expect(tasks[0]!.chance).toBeCloseTo(0.5, 1);
+  });
+
+  it("gives the slow protocols too, and one of pixels' none", async () => {
+    const path = await folderOf({ a: 20, b: 20 });
+    const settings = {
+      "linear-sweep": { epochs: 3, learningRates: [1, 10] },
+      "leave-one-out": { ks: [1, 3] },
+      "few-shot": { preparation: "standardized" as const, shots: ["50%"] },
+    };
+    const { tasks } = await tasksOf({ kind: "folder", path }, { settings, threads: 1 });
+    const features = async () => perfect(path);
+    const found = (protocol: string) => tasks.find((task) => task.protocol === protocol)!;
+    const sweep = await found("linear-sweep").run({ features });
+    expect(sweep.value).toBe(1);
+    expect(sweep.detail).toMatch(/^learning rate 10?, weight decay 0, epoch \d$/);
+    const { value, detail } = await found("leave-one-out").run({ features });
+    expect([value, detail]).toEqual([1, "k 1, temperature 0.07"]);
+    expect(await found("few-shot").run({ features })).toMatchObject({ value: 1, labels: 7 });
+    expect(found("few-shot").label).toBe("50 % of labels, 2 classes");
+    expect(found("fine-tune")).toMatchObject({ label: "fine-tuning (full), 2 classes", needs: "encoder" });
+  });
+
+  it("takes the few labels from a split file, whose images may be unreadable or missing", async () => {
+    const path = await folderOf({ a: 20, b: 20 });
+    const { tasks: all, source } = await tasksOf({ kind: "folder", path });
+    const { train } = all[0]!.question!.rows;
+    const names = train.map((row) => source.id(row)).filter((id) => /\/1?[0-7]\.png$/.test(id));
+    const file = join(temporaryFolder(), "few.txt");
+    writeFileSync(file, names.map((name) => `train/${name} ${name[0] === "a" ? 7 : 3}\r\n`).join(""));
+    const settings = { "few-shot": { shots: [file] } };
+    const [task] = (await tasksOf({ kind: "folder", path }, { settings })).tasks.filter(
+      ({ protocol }) => protocol === "few-shot",
+    ) as [Task];
+    expect(task.label).toBe("labels of few.txt, 2 classes");
+    const score = await task.run({ features: () => perfect(path) });
+    expect(score).toMatchObject({ value: 1, labels: names.length / 2 });
+    expect(score.deviation).toBeUndefined();
+
+    // Rows are counted in what is left when an image cannot be read.
+    const unlisted = train.find((row) => !names.includes(source.id(row)))!;
+    const reason = { index: unlisted, id: source.id(unlisted), reason: "broken" };
+    expect((await task.run({ features: () => perfect(path, [reason]) })).value).toBe(1);
+    const listed = train.find((row) => names.includes(source.id(row)))!;
+    const bad = { index: listed, id: source.id(listed), reason: "broken" };
+    const less = await task.run({ features: () => perfect(path, [bad]) });
+    expect(less.labels).toBe((names.length - 1) / 2);
+    const strange = join(temporaryFolder(), "strange.txt");
+    writeFileSync(strange, `${readFileSync(file, "utf8")}a/999.png 7\n`);
+    const [lost] = (
+      await tasksOf({ kind: "folder", path }, { settings: { "few-shot": { shots: [strange] } } })
+    ).tasks.filter(({ protocol }) => protocol === "few-shot");
+    await expect(lost!.run({ features: () => perfect(path) })).rejects.toThrow(
+      /^1 of the \d+ images that .*strange\.txt lists are not among the 28 training images; the first: a\/999\.png$/,
+    );
   });
 
   it("is split by the seed, class by class, without an image on two sides", async () => {
@@ -73,7 +135,8 @@ describe("a folder with classes", () => {
     const { tasks } = await tasksOf({ kind: "folder", path });
     const bad = [0, 7, 23].map((index) => ({ index, id: String(index), reason: "broken" }));
     const features = await perfect(path, bad);
-    for (const task of tasks) expect((await task.run({ features: async () => features })).value, task.label).toBe(1);
+    for (const task of onFeatures(tasks))
+      expect((await task.run({ features: async () => features })).value, task.label).toBe(1);
     const all = Array.from({ length: 40 }, (_, index) => ({ index, id: String(index), reason: "broken" }));
     const none = await perfect(path, all);
     await expect(tasks[0]!.run({ features: async () => none })).rejects.toThrow(

@@ -21,8 +21,8 @@ export function featureMap(dir: string, { method, groups, images, encoders }: Fe
   return html`<section id="map">
     <h2>Map of the features</h2>
     <p class="lead">
-      ${method} of the features of ${images.length} images: what lies close together is alike to the encoder. Point at a
-      dot, or walk along the dots with Tab and the arrow keys, to see its
+      ${method}, of ${images.length} images: what lies close together is alike to the encoder. Point at a dot, or walk
+      along the dots with Tab and the arrow keys, to see its
       image${encoders.length > 1 && " and where the other encoders put it"}${
         legend.length > 0 && "; point at a group to see it alone"
       }.

@@ -19,8 +19,8 @@ export function layers(
   return html`<section id="layers">
     <h2>Where the knowledge sits</h2>
     <p class="lead">
-      Accuracy from the output of each block: ${label}, on ${data}. Depth 0 is the patch embedding; a ring marks the
-      best depth of each encoder.
+      Accuracy from the output of each block: ${label}, on ${data}. At depth 0 the class token has not seen the image; a
+      ring marks the best depth of each encoder.
     </p>
     <div class="beside">
       <figure>
