@@ -100,12 +100,18 @@ function parseMeasures(text: string): Measure[] {
   });
 }
 
+function labelCount(word: string): number {
+  const count = Number(word);
+  if (Number.isInteger(count) && count >= 1) return count;
+  throw new InvalidArgumentError("expected a whole number of at least 1, a share such as 10%, or a split file (.txt).");
+}
+
 /** Numbers, shares and paths of split files. */
 function parseShots(text: string): LabelChoice[] {
   return text.split(",").map((each): LabelChoice => {
     const word = each.trim();
-    if (!/^[\d.]+\s*%?$/.test(word)) return word;
-    if (!word.endsWith("%")) return whole()(word);
+    if (word.endsWith(".txt")) return word;
+    if (!word.endsWith("%")) return labelCount(word);
     const share = Number(word.slice(0, -1));
     if (!(share > 0 && share <= 100)) throw new InvalidArgumentError("expected a share above 0 % and up to 100 %.");
     return `${share}%`;

@@ -153,14 +153,13 @@ export async function tasksOf(input: SourceInput, options: TaskOptions = {}): Pr
       chosen["leave-one-out"],
     ),
     async run({ features }) {
-      const { best, predictions } = await leaveOneOut(splitsOf(question, await features()).train, {
+      const { best } = await leaveOneOut(splitsOf(question, await features()).train, {
         ...chosen["leave-one-out"],
         threads,
       });
       return {
         name: "leave-one-out",
         value: best.value,
-        predictions,
         detail: `k ${best.k}, temperature ${best.temperature}`,
       };
     },
