@@ -31,14 +31,13 @@ beforeAll(async () => {
   fillRun(dir);
   address = pathToFileURL(writeReport(dir)).href;
   if (executablePath !== undefined) browser = await chromium.launch({ executablePath });
+  else console.warn("skipped: there is no Chromium or Chrome; install one or set LAYERGRAFT_BROWSER to its path");
 });
 afterAll(async () => {
   await browser?.close();
   rmSync(folder, { recursive: true });
 });
-beforeEach(({ skip }) => {
-  skip(browser === undefined, "there is no Chromium or Chrome; install one or set LAYERGRAFT_BROWSER to its path");
-});
+beforeEach(({ skip }) => skip(browser === undefined));
 
 /** Opens the report and tells what the browser complained of and asked for besides. */
 async function open(colorScheme: "light" | "dark", width: number): Promise<{ page: Page; incidents: string[] }> {
