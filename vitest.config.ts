@@ -5,8 +5,8 @@ export default defineConfig({
   test: {
     include: ["dist/test/**/*.test.js"],
     pool: "forks",
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
     maxWorkers: 2,
   },
 });

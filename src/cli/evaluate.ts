@@ -48,7 +48,7 @@ export function evaluateCommand(): Command {
     .option("--seed <n>", "of splits and draws (default: the run's)", whole(0))
     .option("--against <list>", "by-layer, analysis: runs or checkpoints to put beside these encoders", list)
     .option("--images <n>", "analysis: look at so many images (default: 600)", whole(2))
-    .option("--out <dir>", "by-layer, analysis of a checkpoint file: where they are written")
+    .option("--out <dir>", "of a checkpoint file: where by-layer, analysis and fine-tuned weights are written")
     .option("--threads <n>", "of the computation (default: all cores)", whole())
     .option("--set <protocol.option=value>", "any option of a protocol, e.g. knn.ks=[5,20]; may be repeated", setting)
     .option("--json", "print the result as JSON", false)

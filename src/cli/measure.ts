@@ -1,8 +1,12 @@
 /** What an encoder is worth, everything that can be asked: the table, accuracy by layer, what happens inside, mistakes. */
-import { statSync } from "node:fs";
+import { mkdirSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { Score } from "../evaluators/evaluator.ts";
+import { writeWeights } from "../run/checkpoint.ts";
 import { drawConfusion } from "../report/draw-confusion.ts";
 import { analyse, type AnalyseOptions } from "../train/analyse.ts";
 import { evaluate, type EvaluateOptions, type Measured } from "../train/evaluate.ts";
+import type { FineTuned } from "../train/finetune.ts";
 import type { InsideOptions } from "../train/inside.ts";
 import { evaluateLayers } from "../train/layers.ts";
 import { type Protocol, protocols, usual } from "../train/tasks.ts";
@@ -30,6 +34,7 @@ export async function measure(path: string, output: Output, options: MeasureOpti
   if (inTable.length > 0) {
     let last: Measured | undefined;
     const onScore = (measured: Measured) => {
+      if (isFineTuned(measured.score)) keep(isRun ? path : out, measured.contender.name, measured.score, output);
       if (measured.score.predictions !== undefined && isBetterToShow(measured, last)) last = measured;
     };
     const evaluation = await evaluate(path, { ...rest, protocols: inTable, onProgress, onScore });
@@ -47,6 +52,17 @@ export async function measure(path: string, output: Output, options: MeasureOpti
     output.say(formatAnalysis(analysis));
     output.result({ kind: "analysis", ...analysis });
   }
+}
+
+const isFineTuned = (score: Score): score is FineTuned => "parameters" in score;
+
+/** Encoder and head as one file, which can be used as a checkpoint; of a checkpoint file only where there is a folder for it. */
+function keep(dir: string | undefined, name: string, { parameters, model, view }: FineTuned, output: Output): void {
+  if (dir === undefined) return;
+  const path = join(dir, "fine-tuned", `${name}.safetensors`);
+  mkdirSync(dirname(path), { recursive: true });
+  writeWeights(path, parameters, { model: JSON.stringify(model), view: JSON.stringify(view), encoder: "" });
+  output.say(`saved ${path}`);
 }
 
 /** Mistakes are shown of the encoder that was trained last, told apart by the first protocol that says what each image is. */

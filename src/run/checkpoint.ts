@@ -39,21 +39,23 @@ export function saveCheckpoint(dir: string, contents: CheckpointContents): Check
   const { stageIndex, stage, step, final = false, tensors } = contents;
   if (!/^[A-Za-z0-9][\w.-]*$/.test(stage))
     throw new Error(`stage name "${stage}" cannot be a file name; use letters, digits, "-" and "_"`);
+  const name = `${stageIndex}-${stage}-${String(step).padStart(8, "0")}${final ? ".final" : ""}.safetensors`;
+  const path = join(dir, "checkpoints", name);
+  const place = { stage, stageIndex: String(stageIndex), step: String(step), final: String(final) };
+  writeWeights(path, tensors, { ...contents.metadata, ...place });
+  return { path, stageIndex, stage, step, final };
+}
+
+/** Writes tensors with their checksum, atomically and piece by piece. */
+export function writeWeights(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  metadata: Readonly<Record<string, string>>,
+): void {
   const [, ...bodies] = encodeSafetensors(tensors);
   const hash = createHash("sha256");
   for (const body of bodies) for (const chunk of chunksOf(body)) hash.update(chunk);
-  const metadata = {
-    ...contents.metadata,
-    stage,
-    stageIndex: String(stageIndex),
-    step: String(step),
-    final: String(final),
-    sha256: hash.digest("hex"),
-  };
-  const name = `${stageIndex}-${stage}-${String(step).padStart(8, "0")}${final ? ".final" : ""}.safetensors`;
-  const path = join(dir, "checkpoints", name);
-  writeFileAtomic(path, encodeSafetensors(tensors, metadata));
-  return { path, stageIndex, stage, step, final };
+  writeFileAtomic(path, encodeSafetensors(tensors, { ...metadata, sha256: hash.digest("hex") }));
 }
 
 /**

@@ -48,6 +48,11 @@ it("the slow protocols run where they are named, with options of their own", asy
   expect([code, stderr]).toEqual([0, ""]);
   expect(stdout).toMatch(/^linear sweep \(lgp\), \d classes( +\d+\.\d){4}$/m);
   expect(stdout).toMatch(/^fine-tuning \(small, 50 % of labels\), \d classes +\d+\.\d +– +\d+\.\d +\d+\.\d$/m);
+  // What was fine-tuned is kept, and is an encoder that can be measured like any other.
+  const tuned = join(run, "fine-tuned", "cl.safetensors");
+  const again = await evaluate(tuned, "--data", images, "--protocol", "knn", "--encoders", "checkpoint");
+  expect([again.code, again.stderr]).toEqual([0, ""]);
+  expect(again.stdout).toMatch(/^k-NN, \d classes +\d+\.\d /m);
   const row = readEvaluation(run)!.rows.find(({ protocol }) => protocol === "linear-sweep")!;
   expect(row.details!["cl"]).toMatch(/^learning rate 10?, weight decay (0|0\.000001|1e-6), epoch [12]$/);
 });
