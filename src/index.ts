@@ -3,6 +3,11 @@
 // Train and measure: what the command line does, as functions.
 export { pretrain, type PretrainOptions, type PretrainResult } from "./train/pretrain.ts";
 export { baselines, type Contender, evaluate, evaluateEncoders, type EvaluateOptions } from "./train/evaluate.ts";
+export { analyse, analyseEncoders, type AnalyseOptions } from "./train/analyse.ts";
+export { fineTune, type FineTuned, type FineTuneData, type FineTuneOptions } from "./train/finetune.ts";
+export { fineTunePresets, type FineTuneSettings } from "./train/finetune-settings.ts";
+export { evaluateLayers, type LayersOptions, measureLayers } from "./train/layers.ts";
+export { type Pairing, type Question, type Questions, questionsOf, splitsOf } from "./train/questions.ts";
 export { type ConflictOptions, measureConflict } from "./train/conflict.ts";
 export { type RunOptions, runStudy, type StudyEvent, type StudyOutcome } from "./study/run.ts";
 export type { StudyOptions } from "./study/plan.ts";
@@ -33,22 +38,40 @@ export { presets, type VitConfig } from "./nn/vit.ts";
 // Use a trained encoder.
 export { createEncoder, type Encoder, type EncoderOptions, loadEncoder, pixelFeatures } from "./evaluators/encoder.ts";
 export type { Evaluator, EvaluatorOptions, Features, LabelledFeatures, Score, Splits } from "./evaluators/evaluator.ts";
-export { fewShot, type FewShotOptions, type Shots } from "./evaluators/few-shot.ts";
-export { knn, type KnnOptions } from "./evaluators/knn.ts";
+export { cka, gram } from "./evaluators/cka.ts";
+export { drawLabels, fewShot, type FewShotOptions, type Shots } from "./evaluators/few-shot.ts";
+export { openInside } from "./evaluators/inside.ts";
+export { knn, type KnnOptions, leaveOneOut } from "./evaluators/knn.ts";
 export { linear, type LinearOptions } from "./evaluators/linear.ts";
+export { augmentedLinearSweep, linearSweep, type SweepOptions, sweepRecipes } from "./evaluators/linear-sweep.ts";
+export { mapOf } from "./evaluators/map.ts";
+export { statistics } from "./evaluators/statistics.ts";
 export { neighbours, type Neighbours } from "./evaluators/neighbours.ts";
 export { type Collection, retrieval } from "./evaluators/retrieval.ts";
 export { type Protocol, protocols, type ProtocolSettings, type TaskOptions } from "./train/tasks.ts";
 
 // Images.
+export { mix, type MixOptions } from "./data/mix.ts";
+export { rowsOfSplitFile } from "./data/split-file.ts";
 export { openFiles } from "./data/files.ts";
 export { openSource, type Pixels, type Source, type SourceInput, type SourceSpec, type Split } from "./data/source.ts";
 export { subset } from "./data/subset.ts";
 export { evaluationBatches } from "./data/evaluation.ts";
-export { type CenterView, centerCrop, maeView, mocoViews, noise, type ViewInput, type ViewSpec } from "./data/views.ts";
+export {
+  type CenterView,
+  centerCrop,
+  fineTuneView,
+  maeView,
+  mocoViews,
+  noise,
+  type ViewInput,
+  type ViewSpec,
+} from "./data/views.ts";
 
 // Run folders.
 export { type CheckpointName, listCheckpoints, readCheckpoint } from "./run/checkpoint.ts";
+export { type Analysis, readAnalysis } from "./run/analysis.ts";
+export { type Layers, readLayers } from "./run/layers.ts";
 export { type Conflict, readConflict } from "./run/conflict.ts";
 export { type PlannedGraft, readPlan } from "./run/graft-plan.ts";
 export { type Evaluation, readEvaluation } from "./run/evaluation.ts";

@@ -4,8 +4,7 @@ import { type Neighbours, neighbours } from "./neighbours.ts";
 export interface KnnOptions extends EvaluatorOptions {
   /**
    * Candidates for k; the validation split decides (default 1, 5, 10 and 20, without those larger than the number of
-   * labelled images). Wu et al. (CVPR 2018) take 200 of 1.28 million images; more candidates make a choice on a few
-   * hundred validation images worse.
+   * labelled images). Wu et al. (CVPR 2018) take 200 of 1.28 million images.
    */
   readonly ks?: readonly number[];
   /**
