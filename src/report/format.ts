@@ -85,3 +85,8 @@ const superscripts: Readonly<Record<string, string>> = {
   "8": "⁸",
   "9": "⁹",
 };
+
+/** What a source is called in a sentence: the last part of its path. */
+export function imagesName(data: string): string {
+  return data.split(/[\\/]/).findLast((part) => part !== "") ?? data;
+}

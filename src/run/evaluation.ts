@@ -70,9 +70,13 @@ export function merge(before: Evaluation, now: Evaluation): Evaluation {
       details: both(row.details, again.details),
     };
   });
-  const added = now.rows.filter((row) => !before.rows.some((each) => isSame(each, row)));
+  for (const row of now.rows) {
+    if (before.rows.some((each) => isSame(each, row))) continue;
+    const alike = rows.findLastIndex(({ protocol, data }) => protocol === row.protocol && data === row.data);
+    rows.splice(alike === -1 ? rows.length : alike + 1, 0, row); // beside those of its protocol
+  }
   const notes = [...new Set([...(before.notes ?? []), ...(now.notes ?? [])])];
-  return { columns, rows: [...rows, ...added], ...(notes.length === 0 ? {} : { notes }) };
+  return { columns, rows, ...(notes.length === 0 ? {} : { notes }) };
 }
 
 /** As it is read back from JSON. */

@@ -1,5 +1,14 @@
 import { expect, test } from "vitest";
-import { compact, count, duration, metricValue, percent, scientific, words } from "../../src/report/format.ts";
+import {
+  compact,
+  count,
+  duration,
+  metricValue,
+  percent,
+  scientific,
+  words,
+  imagesName,
+} from "../../src/report/format.ts";
 import { escape, html } from "../../src/report/html.ts";
 
 test.each([
@@ -28,4 +37,8 @@ test.each([
 test("templates escape strings, join lists, and keep what is already safe", () => {
   expect(escape(`<a href="x">'&`)).toBe("&#60;a href=&#34;x&#34;&#62;&#39;&#38;");
   expect(html`<p>${["<", html`<b>${"&"}</b>`, 1]}${false}${undefined}</p>`.text).toBe("<p>&#60;<b>&#38;</b>1</p>");
+});
+
+test("images are called by the last part of their path", () => {
+  expect(["/home/me/photos/", "C:\\photos", "emoji", "/"].map(imagesName)).toEqual(["photos", "photos", "emoji", "/"]);
 });

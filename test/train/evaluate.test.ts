@@ -50,6 +50,18 @@ it("what is measured later is added, and another way of asking replaces the row"
     ["few-shot", ["cl"]],
     ["few-shot", ["cl"]],
   ]);
+  await evaluate(dir, {
+    protocols: ["linear", "few-shot"],
+    contenders: ["cl"],
+    settings: { "few-shot": { shots: [2] } },
+  });
+  expect(readEvaluation(dir)!.rows.map(({ label }) => label.split(",")[0])).toEqual([
+    "k-NN",
+    "1 label per class",
+    "5 labels per class",
+    "2 labels per class", // beside its own kind
+    "linear probe",
+  ]);
   await evaluate(dir, { protocols: ["knn"], contenders: ["cl"], settings: { knn: { ks: [1] } } });
   expect(Object.keys(readEvaluation(dir)!.rows[0]!.values)).toEqual(["cl"]);
 });

@@ -1,6 +1,6 @@
 /** Which classes an encoder takes for which: the matrix, and the worst pairs in pictures. */
 import type { Confusion } from "../../run/confusion.ts";
-import { count, percent } from "../format.ts";
+import { count, imagesName, percent } from "../format.ts";
 import { type Cell, heatChart } from "../heat.ts";
 import { type Html, html } from "../html.ts";
 import { picture } from "../picture.ts";
@@ -17,8 +17,8 @@ export function confusion(dir: string, measured: Confusion): Html | undefined {
   return html`<section id="confusion">
     <h2>What is taken for what</h2>
     <p class="lead">
-      ${encoder.title}, ${label}, on ${data}: ${percent(right / total)} of ${count(total, "test image")} right. A row
-      holds the images of a class, a column those taken for
+      ${encoder.title}, ${label}, on ${imagesName(data)}: ${percent(right / total)} of ${count(total, "test image")}
+      right. A row holds the images of a class, a column those taken for
       it.${shown.length < classes.length && ` Of ${classes.length} classes, the ${shown.length} of the worst pairs are shown.`}
     </p>
     <figure class="wide matrix" tabindex="0">${matrix(measured, shown)}</figure>

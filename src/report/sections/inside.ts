@@ -1,7 +1,7 @@
 /** What goes on inside the encoders: where they look, how far, what their features are like, and how alike they are. */
 import type { Analysis } from "../../run/analysis.ts";
 import { curveChart, legend } from "../curves.ts";
-import { compact } from "../format.ts";
+import { compact, imagesName } from "../format.ts";
 import { type Cell, heatChart } from "../heat.ts";
 import { type Html, html } from "../html.ts";
 import { picture } from "../picture.ts";
@@ -28,7 +28,7 @@ export function inside(dir: string, analysis: Analysis, colors: Colors): Html | 
   if (parts.length === 0) return undefined;
   return html`<section id="inside">
     <h2>Inside the encoders</h2>
-    <p class="lead">Measured on images of ${analysis.data}.</p>
+    <p class="lead">Measured on images of ${imagesName(analysis.data)}.</p>
     ${parts}
   </section>`;
 }

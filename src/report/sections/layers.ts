@@ -1,7 +1,7 @@
 /** Where in depth an encoder's knowledge sits: what the output of every block is worth. */
 import type { Layers } from "../../run/layers.ts";
 import { bestOf, type Curve, curveChart } from "../curves.ts";
-import { axisValue, percent } from "../format.ts";
+import { axisValue, imagesName, percent } from "../format.ts";
 import { type Html, html } from "../html.ts";
 
 export function layers(
@@ -19,8 +19,8 @@ export function layers(
   return html`<section id="layers">
     <h2>Where the knowledge sits</h2>
     <p class="lead">
-      Accuracy from the output of each block: ${label}, on ${data}. At depth 0 the class token has not seen the image; a
-      ring marks the best depth of each encoder.
+      Accuracy from the output of each block: ${label}, on ${imagesName(data)}. At depth 0 the class token has not seen
+      the image; a ring marks the best depth of each encoder.
     </p>
     <div class="beside">
       <figure>
