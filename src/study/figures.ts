@@ -59,7 +59,12 @@ export function fewLabelsChart({ questions, baselines, entries }: StudyResults):
 export function methodsChart({ questions, baselines, entries }: StudyResults): Html | undefined {
   const asked = questions.flatMap(({ protocol, short }, i) => (protocol === "few-shot" ? [] : [{ i, panel: short }]));
   const rows = [
-    ...baselines.map(({ title, scores }) => ({ title, color: grey, mean: scores, seeds: [] as (readonly (number | null)[])[] })),
+    ...baselines.map(({ title, scores }) => ({
+      title,
+      color: grey,
+      mean: scores,
+      seeds: [] as (readonly (number | null)[])[],
+    })),
     ...entries.map(({ entry, title, mean, seeds }) => ({
       title,
       color: colors[entry],
@@ -71,7 +76,9 @@ export function methodsChart({ questions, baselines, entries }: StudyResults): H
     asked.flatMap(({ i, panel }) => {
       const x = mean[i];
       if (typeof x !== "number") return [];
-      return [{ title, color, panel, x: 100 * x, end: 100 * Math.max(x, ...seeds.flatMap((scores) => scores[i] ?? [])) }];
+      return [
+        { title, color, panel, x: 100 * x, end: 100 * Math.max(x, ...seeds.flatMap((scores) => scores[i] ?? [])) },
+      ];
     }),
   );
   const dots = rows.flatMap(({ title, color, seeds }) =>
