@@ -135,7 +135,7 @@ function table(results: StudyResults): Html | undefined {
             ({ title, spent, values }, i) =>
               html`<tr>
                 <th scope="row"><i style="background: ${dots[i]}"></i>${title}</th>
-                <td>${spent !== undefined && `${Math.round(100 * spent)} %`}</td>
+                <td>${spent !== undefined && `${Math.round(100 * spent)}\u{a0}%`}</td>
                 ${values.map(({ mean, deviation, best }) => {
                   if (mean === null) return html`<td>–</td>`;
                   const shown = (100 * mean).toFixed(1);
