@@ -1,5 +1,5 @@
 /** Progress of a study: a line per cell in training and one for the whole; plain lines in a pipe; JSON for programs. */
-import type { StudyEvent } from "../study/run.ts";
+import type { CellState, StudyEvent } from "../study/run.ts";
 import { bar, duration } from "./progress.ts";
 
 export interface Board {
@@ -77,14 +77,16 @@ export function createBoard({ json, stream = process.stdout }: { json: boolean; 
         const { cell, state } = event;
         const begun = cells.get(cell)?.started ?? performance.now();
         const took = duration((performance.now() - begun) / 1000);
-        if (state === "done" || state === "stopped" || state === "measured") {
+        const ended: { [state in CellState]?: string } = {
+          done: `done in ${took}`,
+          stopped: "saved, to go on later",
+          "fine-tuned": `fine-tuned in ${took}`,
+          measured: `conflict measured in ${took}`,
+        };
+        const text = ended[state];
+        if (text !== undefined) {
           cells.delete(cell);
-          const what = {
-            done: `done in ${took}`,
-            stopped: "saved, to go on later",
-            measured: `conflict measured in ${took}`,
-          };
-          say(`${cell.padEnd(24)} ${what[state]}`);
+          say(`${cell.padEnd(24)} ${text}`);
         } else cells.set(cell, { started: begun, from: 0, text: state });
       } else {
         const { cell, event: training } = event;

@@ -24,6 +24,8 @@ interface Options {
   limit?: number;
   labelled?: number;
   model?: string;
+  fineTune: boolean;
+  again: boolean;
   out: string;
   quick: boolean;
   json: boolean;
@@ -50,16 +52,19 @@ export function studyCommand(): Command {
     .option("--limit <n>", "train on so many of the images", whole(2))
     .option("--labelled <n>", "evaluate on so many of the images", whole(2))
     .option("--model <name>", `one of ${Object.keys(presets).join(", ")} (default: a small one for 32 pixels)`)
+    .option("--fine-tune", "measure fine-tuning as well, a minute per run; a study that has ended goes on", false)
+    .option("--again", "evaluate everything again, as after a change of protocol; nothing is trained again", false)
     .option("--out <dir>", "folder of the study; a study that was stopped goes on there", join("runs", "study"))
     .option("--quick", "minutes, to see that everything works: one seed, no search, few images and steps", false)
     .option("--json", "print events as JSON, one a line", false)
     .addHelpText(
       "after",
       "\nExamples:\n  layergraft study\n  layergraft study cifar10 --budget 20 --limit 10000 --search 1 --jobs 2 --out runs/cifar\n\n" +
-        "Ctrl-C saves; the same command goes on, skips what is done and tries again what failed.",
+        "Ctrl-C saves; the same command goes on, skips what is done and tries again what failed.\n" +
+        "--fine-tune may be added to it later. Fine-tuning is from 10 % of the labels.",
     )
     .action(async (images: string, options: Options) => {
-      const { out, jobs, json } = options;
+      const { out, jobs, again, json } = options;
       const study = await studyOf(images, options);
       const board = createBoard({ json });
       const controller = new AbortController();
@@ -71,11 +76,13 @@ export function studyCommand(): Command {
       process.on("SIGINT", interrupt);
       process.on("SIGTERM", interrupt);
       try {
-        const command = `layergraft ${process.argv.slice(2).join(" ")}`;
+        const words = process.argv.slice(2).filter((word) => word !== "--again"); // a new study needs it not
+        const command = `layergraft ${words.join(" ")}`;
         const { results, finished } = await runStudy({
           out,
           study,
           jobs,
+          again,
           command,
           onEvent: board.event,
           signal: controller.signal,
@@ -95,7 +102,7 @@ export function studyCommand(): Command {
 
 /** The study of these images. Throws one sentence when there are too few or no such model. */
 async function studyOf(images: string, options: Options): Promise<StudyOptions> {
-  const { evaluate, methods, quick } = options;
+  const { evaluate, methods, fineTune, quick } = options;
   const data = images === "emoji" ? trainingDrawings : await sourceAt(images);
   const labelled = evaluate === undefined ? data : await sourceAt(evaluate);
   const [seeds, search, limit, budget] = quick
@@ -122,7 +129,11 @@ async function studyOf(images: string, options: Options): Promise<StudyOptions> 
     seeds,
     search,
     limit,
-    evaluation: { data: labelled, limit: options.labelled },
+    evaluation: {
+      data: labelled,
+      limit: options.labelled,
+      ...(fineTune ? { fineTune: { preset: "small", labels: "10%", epochs: quick ? 2 : 30 } } : {}),
+    },
   };
 }
 

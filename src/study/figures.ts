@@ -55,11 +55,16 @@ export function fewLabelsChart({ questions, baselines, entries }: StudyResults):
   });
 }
 
-/** k-NN and linear probe of every method: a dot per seed, a stroke at their mean. */
+/** k-NN, linear probe and fine-tuning of every method: a dot per seed, a stroke at their mean. */
 export function methodsChart({ questions, baselines, entries }: StudyResults): Html | undefined {
   const asked = questions.flatMap(({ protocol, short }, i) => (protocol === "few-shot" ? [] : [{ i, panel: short }]));
   const rows = [
-    ...baselines.map(({ title, scores }) => ({ title, color: grey, mean: scores, seeds: [] as (readonly number[])[] })),
+    ...baselines.map(({ title, scores }) => ({
+      title,
+      color: grey,
+      mean: scores,
+      seeds: [] as (readonly (number | null)[])[],
+    })),
     ...entries.map(({ entry, title, mean, seeds }) => ({
       title,
       color: colors[entry],
@@ -71,14 +76,21 @@ export function methodsChart({ questions, baselines, entries }: StudyResults): H
     asked.flatMap(({ i, panel }) => {
       const x = mean[i];
       if (typeof x !== "number") return [];
-      return [{ title, color, panel, x: 100 * x, end: 100 * Math.max(x, ...seeds.map((scores) => scores[i]!)) }];
+      return [
+        { title, color, panel, x: 100 * x, end: 100 * Math.max(x, ...seeds.flatMap((scores) => scores[i] ?? [])) },
+      ];
     }),
   );
   const dots = rows.flatMap(({ title, color, seeds }) =>
-    asked.flatMap(({ i, panel }) => seeds.map((scores) => ({ title, color, panel, x: 100 * scores[i]! }))),
+    asked.flatMap(({ i, panel }) =>
+      seeds.flatMap((scores) => {
+        const score = scores[i];
+        return typeof score === "number" ? [{ title, color, panel, x: 100 * score }] : [];
+      }),
+    ),
   );
   if (means.length === 0) return undefined;
-  return draw("k-NN and linear probe accuracy of every method", {
+  return draw(`accuracy of every method: ${asked.map(({ panel }) => panel).join(", ")}`, {
     width: 760,
     height: 60 + 26 * rows.length,
     marginTop: 28,

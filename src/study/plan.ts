@@ -6,6 +6,7 @@
 import type { SourceInput } from "../data/source.ts";
 import { method, methods, type Method, type MethodOptions } from "../recipes/methods.ts";
 import { defineRecipe, type RecipeInput } from "../train/recipe.ts";
+import type { ProtocolSettings } from "../train/tasks.ts";
 import { imageWork } from "../train/work.ts";
 
 export interface StudyOptions {
@@ -22,6 +23,8 @@ export interface StudyOptions {
     readonly data: SourceInput;
     /** So many labelled images; default: all. */
     readonly limit?: number;
+    /** How to fine-tune the encoders of the table as well. It may be added to a study that has ended; default: not at all. */
+    readonly fineTune?: NonNullable<ProtocolSettings["fine-tune"]>;
   };
 }
 

@@ -20,7 +20,12 @@ export function renderStudy(study: StudyOptions, results: StudyResults, environm
       "Logistic regression on frozen features. Bands are one deviation over seeds. Shares of all labels keep how frequent the classes are, equal numbers per class do not: they have lines of their own.",
       fewLabelsChart(results),
     ),
-    figure("methods", "All labels", "A dot per seed, a stroke at their mean.", methodsChart(results)),
+    figure(
+      "methods",
+      "Every seed",
+      "A dot per seed, a stroke at their mean. k-NN and the linear probe may use all labels of the training images.",
+      methodsChart(results),
+    ),
     figure(
       "conflict",
       "Gradient conflict",
@@ -107,12 +112,14 @@ function statements(list: readonly Statement[]): Html | undefined {
 
 function table(results: StudyResults): Html | undefined {
   const { questions, entries, baselines } = results;
+  const tuned = questions.find(({ protocol }) => protocol === "fine-tune");
   if (questions.length === 0) return undefined;
   const dots = [...baselines.map(() => "var(--base-1)"), ...entries.map(({ entry }) => colors[entry])];
   return html`<section id="results">
     <h2>What the encoders are worth</h2>
     <p class="lead">
-      Accuracy in per cent on the test split, mean and deviation over seeds. Bold is the best of a column.
+      Accuracy in per cent on the test split, mean and deviation over seeds. Bold is the best of a
+      column.${tuned !== undefined && html` The last column is ${tuned.label}: there the whole encoder learns.`}
     </p>
     <div class="wide">
       <table style="--columns: ${questions.length + 1}">
@@ -128,7 +135,7 @@ function table(results: StudyResults): Html | undefined {
             ({ title, spent, values }, i) =>
               html`<tr>
                 <th scope="row"><i style="background: ${dots[i]}"></i>${title}</th>
-                <td>${spent !== undefined && `${Math.round(100 * spent)} %`}</td>
+                <td>${spent !== undefined && `${Math.round(100 * spent)}\u{a0}%`}</td>
                 ${values.map(({ mean, deviation, best }) => {
                   if (mean === null) return html`<td>–</td>`;
                   const shown = (100 * mean).toFixed(1);

@@ -1,4 +1,5 @@
 /** From the cells' evaluations to the study's table, and to what it says about the paper's claims. */
+import { isDeepStrictEqual } from "node:util";
 import { distribution } from "../evaluators/conflict.ts";
 import type { Conflict, ConflictRow } from "../run/conflict.ts";
 import type { Evaluation } from "../run/evaluation.ts";
@@ -43,7 +44,11 @@ export interface EntryResult {
   readonly learningRate?: number;
   /** Validation accuracy (k-NN, first seed) of each learning rate tried; null when it failed or is still to come. */
   readonly search: readonly { readonly learningRate: number; readonly validation: number | null }[];
-  readonly seeds: readonly { readonly seed: number; readonly cell: string; readonly scores: readonly number[] }[];
+  readonly seeds: readonly {
+    readonly seed: number;
+    readonly cell: string;
+    readonly scores: readonly (number | null)[];
+  }[];
   readonly mean: readonly (number | null)[];
   /** Sample standard deviation over seeds; null with fewer than two. */
   readonly deviation: readonly (number | null)[];
@@ -63,6 +68,8 @@ export interface Statement {
   readonly comparison: Comparison;
   readonly verdict: Verdict;
 }
+
+type Row = Evaluation["rows"][number];
 
 export interface StudyResults {
   readonly questions: readonly Question[];
@@ -106,21 +113,33 @@ function validationOf({ rows, columns }: Evaluation): Outcome {
   return { validation };
 }
 
+/** The row of fine-tuning as the study asks for it; undefined when it does not, or when it was not measured so yet. */
+export function fineTuningIn({ rows }: Evaluation, { evaluation: { fineTune } }: StudyOptions): Row | undefined {
+  if (fineTune === undefined) return undefined;
+  const asked = Object.entries(fineTune);
+  const isAsked = ({ settings }: Row) => asked.every(([name, value]) => isDeepStrictEqual(settings?.[name], value));
+  return rows.find((row) => row.protocol === "fine-tune" && isAsked(row));
+}
+
 export function resultsOf(options: StudyOptions, known: Known): StudyResults {
   const outcomes = outcomesOf(known);
-  const questions = questionsOf(known.baselines ?? [...known.evaluations.values()][0]);
+  const questions = questionsOf(known.baselines ?? [...known.evaluations.values()][0], options);
   const scoresOf = (evaluation: Evaluation, column: string) =>
-    questions.map(({ label }) => evaluation.rows.find((row) => row.label === label)?.values[column] ?? null);
+    questions.map(({ protocol, label }) => {
+      const tuned = protocol === "fine-tune";
+      const row = tuned ? fineTuningIn(evaluation, options) : evaluation.rows.find((each) => each.label === label);
+      return row?.values[column] ?? null;
+    });
   const cells = cellsOf(options, outcomes);
   const entries = entriesOf(options).map((entry): EntryResult => {
     const factor = chosenFactor(options, outcomes, entry);
     const seeds = cells.flatMap((cell) => {
       const evaluation = known.evaluations.get(cell.id);
       if (cell.entry !== entry || cell.factor !== factor || evaluation === undefined) return [];
-      const scores = scoresOf(evaluation, evaluation.columns[0]!.name).map((score) => score ?? Number.NaN);
+      const scores = scoresOf(evaluation, evaluation.columns[0]!.name);
       return [{ seed: cell.seed, cell: cell.id, scores }];
     });
-    const columns = questions.map((_, i) => seeds.map(({ scores }) => scores[i]!));
+    const columns = questions.map((_, i) => seeds.flatMap(({ scores }) => scores[i] ?? []));
     return {
       entry,
       title: titleOf(entry),
@@ -158,29 +177,37 @@ export function resultsOf(options: StudyOptions, known: Known): StudyResults {
   };
 }
 
-/** What the table asks: the first question each of k-NN and the linear probe, and all with few labels. */
-function questionsOf(evaluation: Evaluation | undefined): Question[] {
-  const rows = evaluation?.rows ?? [];
+/** What the table asks: the first question each of k-NN and the linear probe, all with few labels, and fine-tuning. */
+function questionsOf(evaluation: Evaluation | undefined, options: StudyOptions): Question[] {
+  if (evaluation === undefined) return [];
+  const { rows } = evaluation;
   const first = (name: string) => rows.find(({ protocol }) => protocol === name) ?? [];
-  const wanted = [first("knn"), first("linear"), rows.filter(({ protocol }) => protocol === "few-shot")].flat();
+  const few = rows.filter(({ protocol }) => protocol === "few-shot");
+  const wanted = [first("knn"), first("linear"), few, fineTuningIn(evaluation, options) ?? []].flat();
   return wanted.map(({ protocol, label, labels, chance }) => ({
     protocol,
     label,
-    short: label.split(",")[0]!,
+    short: label.split(/,| \(/)[0]!,
     ...(labels === undefined ? {} : { labels }),
     ...(chance === undefined ? {} : { chance }),
   }));
 }
 
-/** What methods are compared by: a number per seed. */
-const measures = { knn: "k-NN", linear: "linear probe", "few-shot": "few labels (mean)" } as const;
+/** What methods are compared by: a number per seed, the mean over the questions that `asks` picks. */
+const measures = {
+  knn: { title: "k-NN", asks: ({ protocol }) => protocol === "knn" },
+  linear: { title: "linear probe", asks: ({ protocol }) => protocol === "linear" },
+  few: { title: "few labels (mean)", asks: ({ protocol }) => protocol === "few-shot" },
+  percent: { title: "1 % of labels", asks: ({ short }) => short === "1 % of labels" },
+  tuned: { title: "fine-tuning", asks: ({ protocol }) => protocol === "fine-tune" },
+} as const satisfies Record<string, { title: string; asks: (question: Question) => boolean }>;
 type Measure = keyof typeof measures;
 
 function statementsOf(questions: readonly Question[], entries: readonly EntryResult[]): Statement[] {
   const of = (name: Entry, measure: Measure) => bySeed(questions, entries, name, measure);
   const state = (claim: string, measure: Measure, better: Entry | undefined, worse: Entry | undefined): Statement[] => {
     if (better === undefined || worse === undefined) return [];
-    const compared = `${measures[measure]}: ${titleOf(better)} minus ${titleOf(worse)}`;
+    const compared = `${measures[measure].title}: ${titleOf(better)} minus ${titleOf(worse)}`;
     const comparison = compare(of(better, measure), of(worse, measure));
     return comparison === undefined ? [] : [{ claim, compared, comparison, verdict: verdictOf(comparison) }];
   };
@@ -190,10 +217,12 @@ function statementsOf(questions: readonly Question[], entries: readonly EntryRes
       .filter(({ values }) => values.length > 0)
       .sort((a, b) => mean(b.values) - mean(a.values))
       .map(({ name }) => name);
-  const all = Object.keys(measures) as Measure[];
+  const best = (claim: string, measure: Measure) =>
+    state(claim, measure, "layer-grafted", ranked(measure, ["mim", "cl", "mtl", "mim-to-cl", "cl-to-mim"])[0]);
+  const frozen = ["knn", "linear", "few"] as const;
   return [
-    ...all.flatMap((measure) => state("MIM → CL is better than joint training", measure, "mim-to-cl", "mtl")),
-    ...all.flatMap((measure) =>
+    ...frozen.flatMap((measure) => state("MIM → CL is better than joint training", measure, "mim-to-cl", "mtl")),
+    ...frozen.flatMap((measure) =>
       state(
         "CL → MIM is the worst way to combine the two",
         measure,
@@ -201,12 +230,10 @@ function statementsOf(questions: readonly Question[], entries: readonly EntryRes
         "cl-to-mim",
       ),
     ),
-    ...state(
-      "layer-grafted is the best with few labels",
-      "few-shot",
-      "layer-grafted",
-      ranked("few-shot", ["mim", "cl", "mtl", "mim-to-cl", "cl-to-mim"])[0],
-    ),
+    ...state("joint training is below MIM alone with 1 % of labels", "percent", "mim", "mtl"),
+    ...state("joint training is below MIM alone in fine-tuning", "tuned", "mim", "mtl"),
+    ...best("layer-grafted is the best with few labels", "few"),
+    ...best("layer-grafted is the best in fine-tuning", "tuned"),
   ];
 }
 
@@ -236,21 +263,24 @@ function differencesOf(questions: readonly Question[], entries: readonly EntryRe
       names.slice(i + 1).flatMap((minus) => {
         const [a, b] = [entry, minus].map((name) => bySeed(questions, entries, name, measure));
         const comparison = compare(a!, b!);
-        return comparison === undefined ? [] : [{ measure: measures[measure], entry, minus, ...comparison }];
+        return comparison === undefined ? [] : [{ measure: measures[measure].title, entry, minus, ...comparison }];
       }),
     ),
   );
 }
 
-/** Seed → the mean over the questions of a protocol. */
+/** Seed → the mean over the questions of a measure, of the seeds that have answered all of them. */
 function bySeed(
   questions: readonly Question[],
   entries: readonly EntryResult[],
   name: Entry,
-  protocol: Measure,
+  measure: Measure,
 ): ReadonlyMap<number, number> {
   const found = entries.find(({ entry }) => entry === name)?.seeds ?? [];
-  const asked = questions.flatMap((question, i) => (question.protocol === protocol ? [i] : []));
+  const asked = questions.flatMap((question, i) => (measures[measure].asks(question) ? [i] : []));
   if (asked.length === 0) return new Map();
-  return new Map(found.map(({ seed, scores }) => [seed, mean(asked.map((i) => scores[i]!))]));
+  const answers = found.map(({ seed, scores }) => ({ seed, values: asked.flatMap((i) => scores[i] ?? []) }));
+  return new Map(
+    answers.flatMap(({ seed, values }) => (values.length < asked.length ? [] : [[seed, mean(values)] as const])),
+  );
 }

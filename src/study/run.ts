@@ -15,7 +15,7 @@ import { listCheckpoints, pruneCheckpoints } from "../run/checkpoint.ts";
 import { type Conflict, readConflict } from "../run/conflict.ts";
 import { describeEnvironment, type Environment, environmentSchema } from "../run/environment.ts";
 import { messageOf } from "../run/errors.ts";
-import { type Evaluation, evaluationSchema, readEvaluation } from "../run/evaluation.ts";
+import { type Evaluation, evaluationSchema, merge, readEvaluation } from "../run/evaluation.ts";
 import { readJson, writeJson } from "../run/json.ts";
 import { measureConflict } from "../train/conflict.ts";
 import { baselines as baselinesOf, evaluate, evaluateEncoders } from "../train/evaluate.ts";
@@ -24,13 +24,15 @@ import { pretrain } from "../train/pretrain.ts";
 import { defineRecipe } from "../train/recipe.ts";
 import { writeOutputs } from "./outputs.ts";
 import { type Cell, cellCount, readyCells, recipeOf, type StudyOptions } from "./plan.ts";
-import { type Known, outcomesOf, resultsOf, type StudyResults } from "./results.ts";
+import { fineTuningIn, type Known, outcomesOf, resultsOf, type StudyResults } from "./results.ts";
 
 export interface RunOptions {
   readonly out: string;
   readonly study: StudyOptions;
   /** Cells trained at a time; the cores are divided among them (default 1). */
   readonly jobs?: number;
+  /** Forget what was measured and measure every encoder again, as after a change of protocol; none is trained again. */
+  readonly again?: boolean;
   readonly onEvent?: (event: StudyEvent) => void;
   /** Aborting saves what is being trained and ends early. */
   readonly signal?: AbortSignal;
@@ -44,7 +46,15 @@ export type StudyEvent =
   | { readonly kind: "cell"; readonly cell: string; readonly state: CellState }
   | { readonly kind: "failed"; readonly cell: string; readonly reason: string }
   | { readonly kind: "training"; readonly cell: string; readonly event: TrainEvent };
-export type CellState = "training" | "evaluating" | "done" | "stopped" | "measuring" | "measured";
+export type CellState =
+  | "training"
+  | "evaluating"
+  | "done"
+  | "stopped"
+  | "fine-tuning"
+  | "fine-tuned"
+  | "measuring"
+  | "measured";
 
 export interface StudyOutcome {
   readonly results: StudyResults;
@@ -54,19 +64,21 @@ export interface StudyOutcome {
 
 /**
  * Trains and evaluates what the folder does not have yet, and writes tables, pictures and report. A cell that fails is told
- * of and left out while the others go on; the next start tries it again. Throws when the folder holds another study or
- * the images cannot be evaluated.
+ * of and left out while the others go on; the next start tries it again. Fine-tuning comes last, of the cells in the table
+ * alone, and may be asked for later. Throws when the folder holds another study or the images cannot be evaluated.
  */
 export async function runStudy(options: RunOptions): Promise<StudyOutcome> {
   const { out, study, jobs = 1, onEvent = () => undefined, signal } = options;
   const found = findStudy(options);
   // done first, because it shows whether the images can be evaluated at all
-  const baselines = readJson(join(out, "baselines.json"), evaluationSchema) ?? (await evaluateBaselines(options));
-  const environment = found ?? createStudy(options, baselines);
+  const baselines = await evaluateBaselines(options);
+  const environment = found === undefined ? createStudy(options) : extendStudy(options, found);
+  writeJson(join(out, "baselines.json"), baselines);
   const evaluations = new Map<string, Evaluation>();
   const failures = new Map<string, string>();
   const conflicts = new Map<string, Conflict>();
   for (const id of readdirSync(join(out, "cells"))) {
+    if (options.again === true) rmSync(join(cellFolder(out, id), "evaluation.json"), { force: true });
     const evaluation = readEvaluation(cellFolder(out, id));
     if (evaluation !== undefined) evaluations.set(id, evaluation);
     const conflict = readConflict(cellFolder(out, id));
@@ -81,34 +93,60 @@ export async function runStudy(options: RunOptions): Promise<StudyOutcome> {
   };
 
   let results = tell();
-  const running = new Map<string, Promise<void>>();
-  const run = async (cell: Cell) => {
+  const stopped = () => signal?.aborted === true;
+  const busy = new Set<string>();
+  const attempt = async (id: string, evaluating: Promise<Evaluation | undefined>) => {
+    busy.add(id);
     try {
-      const evaluation = await runCell(options, cell);
-      if (evaluation !== undefined) evaluations.set(cell.id, evaluation);
+      const evaluation = await evaluating;
+      if (evaluation !== undefined) evaluations.set(id, evaluation);
     } catch (error) {
-      failures.set(cell.id, messageOf(error));
-      onEvent({ kind: "failed", cell: cell.id, reason: messageOf(error) });
+      failures.set(id, messageOf(error));
+      onEvent({ kind: "failed", cell: id, reason: messageOf(error) });
     }
-    running.delete(cell.id);
+    busy.delete(id);
     results = tell();
   };
-  for (;;) {
-    const open = signal?.aborted !== true && running.size < jobs;
-    const next = open ? readyCells(study, outcomesOf(known)).find(({ id }) => !running.has(id)) : undefined;
-    if (next !== undefined) running.set(next.id, run(next));
-    else if (running.size > 0) await Promise.race(running.values());
-    else break;
-  }
+  await inParallel(jobs, () => {
+    const cell = stopped() ? undefined : readyCells(study, outcomesOf(known)).find(({ id }) => !busy.has(id));
+    return cell && attempt(cell.id, runCell(options, cell));
+  });
+  await inParallel(jobs, () => {
+    const next = stopped() ? undefined : notFineTuned(study, known, results).find((id) => !busy.has(id));
+    return next === undefined ? undefined : attempt(next, fineTuneCell(options, next));
+  });
 
   for (const { cell } of results.entries.find(({ entry }) => entry === "mtl")?.seeds ?? []) {
-    if (signal?.aborted === true || conflicts.has(cell)) continue;
+    if (stopped() || conflicts.has(cell)) continue;
     onEvent({ kind: "cell", cell, state: "measuring" });
     conflicts.set(cell, await measureConflict(cellFolder(out, cell), { threads: cpus().length }));
     onEvent({ kind: "cell", cell, state: "measured" });
     results = tell();
   }
-  return { results, finished: signal?.aborted !== true };
+  return { results, finished: !stopped() };
+}
+
+/** Does what `next` hands out, `jobs` at a time, until it has nothing more. */
+async function inParallel(jobs: number, next: () => Promise<void> | undefined): Promise<void> {
+  const running = new Set<Promise<void>>();
+  for (;;) {
+    const job = running.size < jobs ? next() : undefined;
+    if (job !== undefined) {
+      const ended = job.then(() => void running.delete(ended));
+      running.add(ended);
+    } else if (running.size > 0) await Promise.race(running);
+    else return;
+  }
+}
+
+/** Cells of the table that fine-tuning, if wanted, has yet to be measured of. All methods of a seed come before the next. */
+function notFineTuned(study: StudyOptions, { evaluations, failures }: Known, { entries }: StudyResults): string[] {
+  if (study.evaluation.fineTune === undefined) return [];
+  return entries
+    .flatMap(({ seeds }) => seeds)
+    .sort((a, b) => a.seed - b.seed)
+    .map(({ cell }) => cell)
+    .filter((cell) => !failures.has(cell) && fineTuningIn(evaluations.get(cell)!, study) === undefined);
 }
 
 /** The environment of the study in the folder; undefined when there is none yet. Throws when it is not this one. */
@@ -120,28 +158,42 @@ function findStudy({ out, study }: RunOptions): Environment | undefined {
     return undefined;
   }
   const wanted: unknown = JSON.parse(JSON.stringify(study));
-  if (!isDeepStrictEqual(found, wanted))
+  const [there, now] = [trained(found), trained(wanted)];
+  if (!isDeepStrictEqual(there, now))
     throw new Error(
-      `${out} holds another study (${firstDifference(found, wanted)}); go on with its own command, or choose another --out`,
+      `${out} holds another study (${firstDifference(there, now)}); go on with its own command, or choose another --out`,
     );
   return readJson(join(out, "environment.json"), environmentSchema);
 }
 
+/** The options without fine-tuning, which may be added to a study and taken away. */
+function trained(study: unknown): unknown {
+  if (!isObject(study) || !isObject(study["evaluation"])) return study;
+  const { fineTune: _, ...evaluation } = study["evaluation"];
+  return { ...study, evaluation };
+}
+
 /** Starts the folder. */
-function createStudy({ out, study, command }: RunOptions, baselines: Evaluation): Environment {
+function createStudy({ out, study, command }: RunOptions): Environment {
   const facts = { seed: 0, onnxruntime: runtimeVersion };
   const environment = describeEnvironment(command === undefined ? facts : { ...facts, command });
   mkdirSync(out, { recursive: true });
   writeJson(join(out, "study.json"), study);
   mkdirSync(join(out, "cells"), { recursive: true });
-  writeJson(join(out, "baselines.json"), baselines);
   writeJson(join(out, "environment.json"), environment); // last: without it the folder is started again
+  return environment;
+}
+
+/** Writes down how fine-tuning is asked for now. */
+function extendStudy({ out, study, command }: RunOptions, before: Environment): Environment {
+  const environment = command === undefined ? before : { ...before, command };
+  writeJson(join(out, "study.json"), study);
+  writeJson(join(out, "environment.json"), environment);
   return environment;
 }
 
 /** `settings.cl.epochs is 40 there, 20 now` */
 function firstDifference(found: unknown, wanted: unknown, path: readonly string[] = []): string {
-  const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
   if (isObject(found) && isObject(wanted)) {
     const keys = [...new Set([...Object.keys(found), ...Object.keys(wanted)])];
     const key = keys.find((each) => !isDeepStrictEqual(found[each], wanted[each]))!;
@@ -150,22 +202,38 @@ function firstDifference(found: unknown, wanted: unknown, path: readonly string[
   return `${path.join(".")} is ${JSON.stringify(found) ?? "not set"} there, ${JSON.stringify(wanted) ?? "not set"} now`;
 }
 
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}
+
 /** What every encoder is asked: on the same splits, with the same draws. */
-export function questions({ evaluation }: StudyOptions, jobs: number) {
+export function questions(study: StudyOptions, jobs: number) {
   return {
-    ...evaluation,
+    ...splits(study, jobs),
     protocols: ["knn", "linear", "few-shot"] as const,
     settings: { "few-shot": { shots: [1, 2, 5, "1%", "10%"] } },
-    seed: 0,
-    threads: threadsOf(jobs),
   };
 }
 
-/** What any trained encoder should beat. */
-function evaluateBaselines(options: RunOptions): Promise<Evaluation> {
-  const recipe = defineRecipe(recipeOf(options.study, readyCells(options.study, new Map())[0]!));
-  const { data, ...rest } = questions(options.study, options.jobs ?? 1);
-  return evaluateEncoders(baselinesOf(recipe), data, rest);
+/** The same for fine-tuning, which costs more than all the others together. */
+function fineTuning(study: StudyOptions, jobs: number) {
+  const { fineTune = {} } = study.evaluation;
+  return { ...splits(study, jobs), protocols: ["fine-tune"] as const, settings: { "fine-tune": fineTune } };
+}
+
+function splits({ evaluation: { data, limit } }: StudyOptions, jobs: number) {
+  return { data, ...(limit === undefined ? {} : { limit }), seed: 0, threads: threadsOf(jobs) };
+}
+
+/** What any trained encoder should beat: as it was measured before, and what is missing. */
+async function evaluateBaselines({ out, study, jobs = 1, again = false }: RunOptions): Promise<Evaluation> {
+  const recipe = defineRecipe(recipeOf(study, readyCells(study, new Map())[0]!));
+  const measure = ({ data, ...rest }: ReturnType<typeof questions> | ReturnType<typeof fineTuning>) =>
+    evaluateEncoders(baselinesOf(recipe), data, rest);
+  const before = again ? undefined : readJson(join(out, "baselines.json"), evaluationSchema);
+  const frozen = before ?? (await measure(questions(study, jobs)));
+  if (study.evaluation.fineTune === undefined || fineTuningIn(frozen, study) !== undefined) return frozen;
+  return merge(frozen, await measure(fineTuning(study, jobs)));
 }
 
 /** Trains a cell to its end, from where it was stopped, and evaluates it; undefined when asked to stop before that. */
@@ -193,6 +261,15 @@ async function runCell(options: RunOptions, cell: Cell): Promise<Evaluation | un
   const evaluation = await evaluate(dir, { ...questions(study, jobs), contenders: ["last"] });
   tell("done");
   return evaluation;
+}
+
+/** Adds fine-tuning to what was measured of a cell. */
+async function fineTuneCell({ out, study, jobs = 1, onEvent }: RunOptions, cell: string): Promise<Evaluation> {
+  const dir = cellFolder(out, cell);
+  onEvent?.({ kind: "cell", cell, state: "fine-tuning" });
+  await evaluate(dir, { ...fineTuning(study, jobs), contenders: ["last"] });
+  onEvent?.({ kind: "cell", cell, state: "fine-tuned" });
+  return readEvaluation(dir)!;
 }
 
 export function threadsOf(jobs: number): number {

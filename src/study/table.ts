@@ -46,11 +46,12 @@ export function markdownTable(results: StudyResults): string {
 /** For programs: one line per method and seed, and one per baseline; accuracies as shares. */
 export function csvTable({ questions, baselines, entries }: StudyResults): string {
   const quote = (text: string) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const text = (value: string | number | null) => (value === null ? "" : String(value));
   const lines = [
     ["method", "seed", "learning rate", "epochs", "budget", ...questions.map(({ label }) => label)],
-    ...baselines.map(({ title, scores }) => [title, "", "", "", "", ...scores.map(String)]),
+    ...baselines.map(({ title, scores }) => [title, "", "", "", "", ...scores.map(text)]),
     ...entries.flatMap(({ title, learningRate, epochs, spent, seeds }) =>
-      seeds.map(({ seed, scores }) => [title, seed, learningRate ?? "", epochs, spent, ...scores].map(String)),
+      seeds.map(({ seed, scores }) => [title, seed, learningRate ?? null, epochs, spent, ...scores].map(text)),
     ),
   ];
   return lines.map((line) => `${line.map(quote).join(",")}\n`).join("");

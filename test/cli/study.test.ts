@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { temporaryFolder } from "../run/temporary.ts";
@@ -20,6 +20,13 @@ it("a quick study of a folder prints a table, leaves files, and is not mixed wit
   const other = await layergraft([...quick, "--limit", "70"]);
   expect(other.code).toBe(1);
   expect(other.stderr).toMatch(/^layergraft: [^\n]+holds another study \(limit is 128 there, 70 now\)[^\n]+\n$/);
+
+  const more = await layergraft([...quick, "--fine-tune", "--again"]);
+  expect([more.code, more.stderr]).toEqual([0, ""]);
+  expect(more.stdout).toMatch(/mim-x1-s0 +fine-tuned in \d+s/);
+  expect(more.stdout).toMatch(/accuracy, % .* 10 % of labels +fine-tuning\n/);
+  const { command } = JSON.parse(readFileSync(join(out, "environment.json"), "utf8")) as { command: string };
+  expect(command).toMatch(/ --out \S+ --fine-tune$/);
 
   const json = await layergraft([...quick, "--json"]);
   const lines = json.stdout.trim().split("\n");

@@ -4,8 +4,8 @@ import { distribution } from "../../src/evaluators/conflict.ts";
 import type { Conflict } from "../../src/run/conflict.ts";
 import type { Evaluation } from "../../src/run/evaluation.ts";
 import { type Cell, type Outcome, readyCells, type StudyOptions } from "../../src/study/plan.ts";
-import { outcomesOf, resultsOf } from "../../src/study/results.ts";
-import { fewLabelsChart, standalone } from "../../src/study/figures.ts";
+import { fineTuningIn, outcomesOf, resultsOf, type StudyResults } from "../../src/study/results.ts";
+import { fewLabelsChart, methodsChart, standalone } from "../../src/study/figures.ts";
 import { csvTable, markdownTable } from "../../src/study/table.ts";
 import { tiny } from "./tiny.ts";
 
@@ -16,15 +16,18 @@ const labels = [
   ["linear", "linear probe, 4 classes"],
   ["few-shot", "1 label per class, 4 classes", 1],
   ["few-shot", "10 % of labels, 4 classes", 2.5],
+  ["fine-tune", "fine-tuning (small, 10 % of labels), 4 classes"],
 ] as const;
+const fineTune = { preset: "small", labels: "10%", epochs: 2 } as const;
 
-/** Four questions, the same score in all of them. */
+/** Five questions, the same score in all of them. */
 function evaluation(name: string, score: number): Evaluation {
   const rows = labels.map(([protocol, label, few]) => ({
     protocol,
     label,
     ...(few === undefined ? {} : { labels: few }),
     metric: "accuracy",
+    settings: protocol === "fine-tune" ? { seed: 0, ...fineTune } : {},
     values: { [name]: score },
     validation: { [name]: score },
   }));
@@ -32,15 +35,15 @@ function evaluation(name: string, score: number): Evaluation {
 }
 
 /** A whole study in which a cell's score is what `scoreOf` says. */
-function resultsWith(scoreOf: (cell: Cell) => number) {
+function resultsWith(scoreOf: (cell: Cell) => number, options = study) {
   const evaluations = new Map<string, Evaluation>();
   const failures = new Map<string, string>();
-  for (let cell; (cell = readyCells(study, outcomesOf({ evaluations, failures }))[0]) !== undefined;) {
+  for (let cell; (cell = readyCells(options, outcomesOf({ evaluations, failures }))[0]) !== undefined;) {
     const score = scoreOf(cell);
     if (Number.isNaN(score)) failures.set(cell.id, "the loss is NaN");
     else evaluations.set(cell.id, evaluation("last", score));
   }
-  return resultsOf(study, { evaluations, failures, baselines: evaluation("random", 0.1) });
+  return resultsOf(options, { evaluations, failures, baselines: evaluation("random", 0.1) });
 }
 
 const paper: Record<string, number> = {
@@ -118,6 +121,49 @@ describe("the table", () => {
     ]);
     expect(lines).toContain("| random |  | 10.0 | 10.0 | 10.0 | 10.0 |");
     expect(csvTable(results).trim().split("\n")).toHaveLength(1 + 1 + 9 * 3);
+  });
+});
+
+describe("fine-tuning", () => {
+  const options = { ...study, evaluation: { ...study.evaluation, fineTune } };
+  const table = (results: StudyResults) => markdownTable(results).trim().split("\n");
+
+  it("has a column where it is asked for, and says how joint training and the graft do in it", () => {
+    const results = resultsWith(like(paper), options);
+    expect(table(results)[0]).toMatch(/ 10 % of labels \| fine-tuning \|$/);
+    expect(results.statements.map(({ claim, compared, verdict }) => [claim, compared, verdict]).slice(-3)).toEqual([
+      ["joint training is below MIM alone in fine-tuning", "fine-tuning: MIM minus MTL", "does not agree"],
+      ["layer-grafted is the best with few labels", "few labels (mean): layer-grafted minus MIM → CL", "agrees"],
+      ["layer-grafted is the best in fine-tuning", "fine-tuning: layer-grafted minus MIM → CL", "agrees"],
+    ]);
+    expect(methodsChart(results)!.text).toContain(">fine-tuning<");
+  });
+
+  it("counts the seeds that have it, and only as it is asked for", () => {
+    const tuned = evaluation("last", 0.5);
+    const other = {
+      ...tuned,
+      rows: tuned.rows.map((row) => ({ ...row, settings: { ...row.settings, epochs: 3 } })),
+    };
+    expect(fineTuningIn(tuned, options)).toMatchObject({ protocol: "fine-tune" });
+    expect([fineTuningIn(other, options), fineTuningIn(tuned, study)]).toEqual([undefined, undefined]);
+    const mim = { ...options, methods: ["mim" as const], search: [1] };
+    const results = resultsOf(mim, {
+      evaluations: new Map([
+        ["mim-x1-s0", tuned],
+        ["mim-x1-s1", other],
+      ]),
+      failures: new Map(),
+      baselines: evaluation("random", 0.1),
+    });
+    expect(results.entries[0]).toMatchObject({
+      mean: [0.5, 0.5, 0.5, 0.5, 0.5],
+      deviation: [0, 0, 0, 0, null],
+      seeds: [{ scores: [0.5, 0.5, 0.5, 0.5, 0.5] }, { scores: [0.5, 0.5, 0.5, 0.5, null] }],
+    });
+    expect(table(results).at(-1)).toMatch(/ \*\*50.0 ± 0.0\*\* \| \*\*50.0\*\* \|$/);
+    expect(csvTable(results).trim()).toMatch(/,0\.5,$/);
+    expect(methodsChart(results)!.text).not.toContain("NaN");
   });
 });
 

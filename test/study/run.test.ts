@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import type { StudyOptions } from "../../src/study/plan.ts";
+import type { StudyResults } from "../../src/study/results.ts";
 import { runStudy, type StudyEvent } from "../../src/study/run.ts";
 import { temporaryFolder } from "../run/temporary.ts";
 import { tiny } from "./tiny.ts";
@@ -10,15 +11,17 @@ import { tiny } from "./tiny.ts";
 // one thread each: sums of several threads may differ in their last bit
 const jobs = cpus().length;
 const read = (out: string, name: string) => readFileSync(join(out, name), "utf8");
+const resultsIn = (out: string) => JSON.parse(read(out, "results.json")) as StudyResults;
 
 /** Runs until an event for which `until` holds, or to the end. */
-async function run(out: string, study: StudyOptions, until?: (event: StudyEvent) => boolean) {
+async function run(out: string, study: StudyOptions, until?: (event: StudyEvent) => boolean, again = false) {
   const controller = new AbortController();
   const events: StudyEvent[] = [];
   const { finished } = await runStudy({
     out,
     study,
     jobs,
+    again,
     signal: controller.signal,
     onEvent(event) {
       events.push(event);
@@ -74,6 +77,43 @@ it("a study that was interrupted ends as one that was not, and nothing is traine
   await expect(run(out, { ...long, seeds: 3 })).rejects.toThrow(
     "holds another study (seeds is 2 there, 3 now); go on with its own command, or choose another --out",
   );
+});
+
+it("what was measured is extended by fine-tuning and measured again on request, and nothing is trained again", async () => {
+  const out = join(temporaryFolder(), "study");
+  const study: StudyOptions = { ...tiny, methods: ["mim"], search: [1, 2] };
+  await run(out, study);
+  const before = resultsIn(out);
+  const { seeds } = before.entries[0]!;
+  const chosen = seeds.map(({ cell }) => cell);
+  expect(chosen).toHaveLength(2);
+
+  const fineTune = { preset: "small", labels: "50%", epochs: 1 } as const;
+  const more = { ...study, evaluation: { ...study.evaluation, fineTune } };
+  const { events } = await run(out, more);
+  expect(events.flatMap((event) => (event.kind === "cell" ? [[event.cell, event.state]] : []))).toEqual(
+    expect.arrayContaining(chosen.map((cell) => [cell, "fine-tuned"])),
+  );
+  expect(events.some(({ kind }) => kind === "training")).toBe(false);
+  const extended = resultsIn(out);
+  expect(extended.questions.at(-1)).toMatchObject({ protocol: "fine-tune", short: "fine-tuning" });
+  for (const [i, { scores }] of extended.entries[0]!.seeds.entries()) {
+    expect(scores.at(-1)).toBeGreaterThan(0);
+    expect(scores.slice(0, -1)).toEqual(seeds[i]!.scores);
+  }
+  expect(JSON.parse(read(out, "study.json"))).toMatchObject({ evaluation: { fineTune } });
+
+  // wrong numbers stay until all is measured again
+  for (const file of ["baselines.json", join("cells", chosen[1]!, "evaluation.json")])
+    writeFileSync(join(out, file), read(out, file).replaceAll(/("(?:mim|random)": )0\.\d+/g, "$10.99"));
+  await run(out, more);
+  expect(resultsIn(out)).not.toEqual(extended);
+  const again = await run(out, more, undefined, true);
+  expect(again.events.some((event) => event.kind === "training" && event.event.kind === "step")).toBe(false);
+  expect(resultsIn(out)).toEqual(extended);
+
+  await run(out, study); // no longer asked for
+  expect(resultsIn(out)).toEqual(before);
 });
 
 it("a cell that diverges is told of, and the others go on", async () => {
