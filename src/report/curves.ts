@@ -52,7 +52,7 @@ export function curveChart(curves: readonly Curve[], options: CurveOptions): Htm
   const fits = named.every(({ length }) => length <= longest) && named.length * lineHeight <= inner;
   const atEnds = titles === "ends" && fits;
   const letters = Math.max(...named.map(({ length }) => length));
-  const marginRight = atEnds ? 16 + 7 * letters : 14;
+  const marginRight = atEnds ? 16 + 7.6 * letters : 14;
 
   const points = curves.flatMap((curve, line) =>
     curve.points.map(({ x, y, spread = 0 }) => ({ ...curve, line, x, y, low: y - spread, high: y + spread })),
@@ -84,9 +84,7 @@ export function curveChart(curves: readonly Curve[], options: CurveOptions): Htm
       label: xLabel ?? null,
       labelAnchor: "center",
       labelArrow: "none",
-      ticks: spaced(xs, (x) => position(x) * span, 26),
-      tickFormat: (x: number) => compact(x),
-      tickSize: 0,
+      ticks: [],
       insetLeft: 4,
     },
     y: { domain: [low, high], label: null, ticks: height < 150 ? 3 : 5, tickSize: 0, tickFormat: format },
@@ -120,6 +118,11 @@ export function curveChart(curves: readonly Curve[], options: CurveOptions): Htm
       options.best === true
         ? Plot.dot(curves.map(bestOf), { x: "x", y: "y", stroke: "color", fill: "var(--paper)", r: 5, strokeWidth: 2 })
         : null,
+      // Not the axis' own ticks: of a logarithmic one D3 leaves out the labels that begin with a high digit.
+      Plot.text(
+        spaced(xs, (x) => position(x) * span, 26),
+        { x: (x: number) => x, text: (x: number) => compact(x), frameAnchor: "bottom", lineAnchor: "top", dy: 7 },
+      ),
       atEnds
         ? Plot.text(spreadOut(ends, ((high - low) * lineHeight) / inner, high), {
             x: () => to,

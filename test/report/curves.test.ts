@@ -22,6 +22,12 @@ it("ticks that would touch are left out", () => {
   expect(spaced([1, 1.6, 2, 5, 5.2, 10], Math.log, 0.5)).toEqual([1, 2, 5, 10]);
 });
 
+it("every tick of a logarithmic axis has its label, whatever its first digit", () => {
+  const line = { ...curve("a", []), points: [1, 9, 90].map((x) => ({ x, y: x })) };
+  const { text } = curveChart([line], { label: "x", log: true });
+  for (const x of [1, 9, 90]) expect(text).toContain(`>${x}</text>`);
+});
+
 it("titles stand at the lines' ends while there is room, else below", () => {
   const few = curveChart([curve("a", [0.1, 0.2]), curve("b", [0.3, 0.4])], { label: "x", log: true }).text;
   expect(few).not.toContain("legend");
