@@ -91,7 +91,7 @@ export async function rowsOfSplitFile(path: string, { ids, labels, classes }: La
   if (missing.length > 0)
     throw new Error(
       `${missing.length} of the ${listed.length} images that ${path} lists are not among the ${ids.length} training ` +
-        `images; the first: ${missing[0]}`,
+        `images (those of validation and test do not count); the first: ${missing[0]}`,
     );
   const untaught = classes.filter((_, label) => !labelOf.has(label));
   if (untaught.length > 0)

@@ -61,7 +61,7 @@ describe("a split file", () => {
     ["cat/1.JPEG 0\n\ncat/2.JPEG\n", ", line 3 has no label after cat/2.JPEG"],
     [
       "cat/1.JPEG 0\ncat/9.JPEG 0\nax/1.JPEG 1",
-      "few.txt lists are not among the 5 training images; the first: cat/9.JPEG",
+      "few.txt lists are not among the 5 training images (those of validation and test do not count); the first: cat/9.JPEG",
     ],
     ["cat/9.JPEG 0", "1 of the 1 images that"],
     ["cat/1.JPEG 0\ndog/1.JPEG 1", " lists no image of the class emu; every class needs one to learn it from"],

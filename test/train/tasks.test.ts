@@ -107,7 +107,7 @@ describe("a folder with classes", () => {
       await tasksOf({ kind: "folder", path }, { settings: { "few-shot": { shots: [strange] } } })
     ).tasks.filter(({ protocol }) => protocol === "few-shot");
     await expect(lost!.run({ features: () => perfect(path) })).rejects.toThrow(
-      /^1 of the \d+ images that .*strange\.txt lists are not among the 28 training images; the first: a\/999\.png$/,
+      /^1 of the \d+ images that .*strange\.txt lists are not among the 28 training images \(those of validation and test do not count\); the first: a\/999\.png$/,
     );
   });
 
