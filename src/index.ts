@@ -43,7 +43,8 @@ export { drawLabels, fewShot, type FewShotOptions, type Shots } from "./evaluato
 export { openInside } from "./evaluators/inside.ts";
 export { knn, type KnnOptions, leaveOneOut } from "./evaluators/knn.ts";
 export { linear, type LinearOptions } from "./evaluators/linear.ts";
-export { augmentedLinearSweep, linearSweep, type SweepOptions, sweepRecipes } from "./evaluators/linear-sweep.ts";
+export { augmentedLinearSweep, linearSweep, type SweepOptions } from "./evaluators/linear-sweep.ts";
+export { sweepRecipes } from "./evaluators/sweep-recipe.ts";
 export { mapOf } from "./evaluators/map.ts";
 export { statistics } from "./evaluators/statistics.ts";
 export { neighbours, type Neighbours } from "./evaluators/neighbours.ts";

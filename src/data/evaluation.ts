@@ -2,8 +2,9 @@
 import { fold, key, Random } from "../tensor/random.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import { augment } from "./augment.ts";
+import { denormalise } from "./png.ts";
 import type { Pixels, Source } from "./source.ts";
-import { type ImageView, shapeOf } from "./views.ts";
+import { type CenterView, type ImageView, shapeOf } from "./views.ts";
 
 export interface EvaluationBatch {
   /** [batch, 3, size, size]: always `batch` rows, because graphs have static shapes; rows past the images are zero. */
@@ -52,4 +53,10 @@ export async function* evaluationBatches(
   }
   if (used.length > 0)
     yield { images: tensor("float32", [batch, ...shapeOf(view)], data), indices: Int32Array.from(used) };
+}
+
+/** Image `index` as `view` shows it, for the eye. Rejects when it cannot be read. */
+export async function pictured(source: Source, index: number, view: CenterView): Promise<Pixels> {
+  const { value } = await evaluationBatches(source, view, 1, { indices: [index] }).next();
+  return denormalise(value!.images.data, view);
 }

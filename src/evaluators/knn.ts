@@ -35,7 +35,7 @@ export const knn: Evaluator<KnnOptions> = {
     const onTest = await neighbours(test.features, train.features, best.k, { threads });
     const predictions = elect(onTest, train.labels, classes, best);
     const value = accuracy(predictions, test.labels);
-    return [{ name: "knn", value, validation: highest, predictions, detail: describe(best) }];
+    return [{ name: "knn", value, validation: highest, predictions, detail: describeVote(best) }];
   },
 };
 
@@ -80,7 +80,7 @@ function votesOf({ ks, temperatures = [0.07] }: KnnOptions, available: number, w
 }
 
 /** `k = 20, temperature 0.07` */
-function describe({ k, temperature }: Vote): string {
+export function describeVote({ k, temperature }: Vote): string {
   return `k = ${k}, ${temperature === Infinity ? "votes not weighted" : `temperature ${temperature}`}`;
 }
 

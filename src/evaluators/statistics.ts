@@ -5,7 +5,7 @@ import { unitRows } from "./neighbours.ts";
 export interface Statistics {
   /** Mean Euclidean length of a row. */
   readonly norm: number;
-  /** Mean over the columns of the standard deviation of rows of length 1, times √width: 0 is collapse, 1 isotropic. */
+  /** See `deviation`. */
   readonly deviation: number;
   /** Mean square of the off-diagonal entries of the correlation matrix, of columns that are not constant. */
   readonly correlation: number;
@@ -26,8 +26,6 @@ export function statistics(features: Features): Statistics {
     for (let j = i * width; j < (i + 1) * width; j++) squares += rows[j]! ** 2;
     norm += Math.sqrt(squares) / count;
   }
-  const unit = centredColumns({ ...features, rows: unitRows(features) });
-  const deviation = unit.reduce((sum, column) => sum + Math.sqrt(dot(column, column) / count), 0) / Math.sqrt(width);
 
   const columns = centredColumns(features);
   const variances = columns.map((column) => dot(column, column));
@@ -46,10 +44,20 @@ export function statistics(features: Features): Statistics {
   const trace = variances.reduce((sum, each) => sum + each, 0);
   return {
     norm,
-    deviation,
+    deviation: deviation(features),
     correlation: pairs === 0 ? 0 : correlations / pairs,
     participationRatio: squares === 0 ? 0 : trace ** 2 / squares,
   };
+}
+
+/**
+ * Mean over columns of the standard deviation of the features, each divided by its length, times √width: 1 when they point
+ * everywhere alike, 0 when they are all the same.
+ */
+export function deviation(features: Features): number {
+  const unit = centredColumns({ ...features, rows: unitRows(features) });
+  const sum = unit.reduce((total, column) => total + Math.sqrt(dot(column, column) / features.count), 0);
+  return sum / Math.sqrt(features.width);
 }
 
 /** The columns, each less its mean. */

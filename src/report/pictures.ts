@@ -1,5 +1,4 @@
 /** Pictures of what a run has learned: reconstructions and nearest neighbours, written into its samples folder. */
-import { join } from "node:path";
 import { fold, key, Random } from "../tensor/random.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import { input } from "../graph/ops/index.ts";
@@ -7,7 +6,7 @@ import { compile } from "../onnx/executable.ts";
 import { patchCount } from "../nn/vit.ts";
 import { Scope } from "../nn/scope.ts";
 import { evaluationBatches } from "../data/evaluation.ts";
-import { denormalise, encodePng } from "../data/png.ts";
+import { denormalise } from "../data/png.ts";
 import type { Source } from "../data/source.ts";
 import { subset } from "../data/subset.ts";
 import type { Features } from "../evaluators/evaluator.ts";
@@ -16,8 +15,7 @@ import { tasksOf } from "../train/tasks.ts";
 import { reconstruct } from "../objectives/mae.ts";
 import { listCheckpoints, readCheckpoint } from "../run/checkpoint.ts";
 import { openRun } from "../run/folder.ts";
-import { writeFileAtomic } from "../run/atomic.ts";
-import { type Neighbours, type Reconstructions, writeSamples } from "../run/samples.ts";
+import { type Neighbours, type Reconstructions, writePicture, writeSamples } from "../run/samples.ts";
 import { contenders } from "../train/evaluate.ts";
 import { defineRecipe, evaluationViewOf, objectiveOf, type Recipe, type Stage } from "../train/recipe.ts";
 import { thumbnails } from "./thumbnails.ts";
@@ -92,10 +90,7 @@ async function drawReconstructions(dir: string, recipe: Recipe, source: Source):
     }
     const names = { input: `r${i}-input.png`, masked: `r${i}-masked.png`, reconstructed: `r${i}-reconstructed.png` };
     for (const [kind, pixels] of Object.entries({ input: planes, masked, reconstructed: guessed }))
-      writeFileAtomic(
-        join(dir, "samples", names[kind as keyof typeof names]),
-        await encodePng(denormalise(pixels, view)),
-      );
+      await writePicture(dir, names[kind as keyof typeof names], denormalise(pixels, view));
     items.push({ id: source.id(index), ...names });
   }
   const note = objective.normPix

@@ -1,10 +1,8 @@
 /** Images of a source as pictures in samples/. */
-import { join } from "node:path";
-import { evaluationBatches } from "../data/evaluation.ts";
-import { denormalise, encodePng } from "../data/png.ts";
+import { pictured } from "../data/evaluation.ts";
 import type { Source } from "../data/source.ts";
 import type { CenterView } from "../data/views.ts";
-import { writeFileAtomic } from "../run/atomic.ts";
+import { writePicture } from "../run/samples.ts";
 
 /**
  * A function that draws image `index` as an encoder sees it, once, and returns the picture's name: `prefix` and the index.
@@ -17,12 +15,7 @@ export function thumbnails(
   view: CenterView,
 ): (index: number) => Promise<string> {
   const drawn = new Map<number, Promise<string>>();
-  const draw = async (index: number) => {
-    const name = `${prefix}${index}.png`;
-    const { value } = await evaluationBatches(source, view, 1, { indices: [index] }).next();
-    writeFileAtomic(join(dir, "samples", name), await encodePng(denormalise(value!.images.data, view)));
-    return name;
-  };
+  const draw = async (index: number) => writePicture(dir, `${prefix}${index}.png`, await pictured(source, index, view));
   return (index) => {
     if (!drawn.has(index)) drawn.set(index, draw(index));
     return drawn.get(index)!;

@@ -4,7 +4,7 @@
  *     recipe.json        the resolved recipe             checkpoints/   safetensors, see checkpoint.ts
  *     environment.json   versions, machine, commit, seed samples/       pictures and the JSON beside them, see samples.ts
  *     metrics.jsonl      one row per logged step         evaluation.json, conflict.json, notes.json, report.html
- *     events.out.tfevents.*   the same, for TensorBoard
+ *     events.out.tfevents.*   the same, for TensorBoard  layers.json, analysis.json, confusion.json, fine-tuned/
  */
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";

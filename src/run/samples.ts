@@ -1,6 +1,9 @@
 /** samples/: pictures of a run, and the JSON files that say what they show. Image names are relative to samples/. */
 import { join } from "node:path";
 import { z } from "zod";
+import { encodePng } from "../data/png.ts";
+import type { Pixels } from "../data/source.ts";
+import { writeFileAtomic } from "./atomic.ts";
 import { readJson, writeJson } from "./json.ts";
 
 /** samples/learning-rates.json: the peak learning rate each layer had in each stage, input side first. */
@@ -51,6 +54,12 @@ export interface Samples {
   readonly learningRates?: LearningRates | undefined;
   readonly reconstructions?: Reconstructions | undefined;
   readonly neighbours?: Neighbours | undefined;
+}
+
+/** Writes a picture into samples/ and returns its name. */
+export async function writePicture(dir: string, name: string, pixels: Pixels): Promise<string> {
+  writeFileAtomic(join(dir, "samples", name), await encodePng(pixels));
+  return name;
 }
 
 /** Writes the given parts and leaves the others as they are. The pictures are the caller's to write. */

@@ -2,6 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { defineSource, openSource, type Source, type SourceInput } from "../data/source.ts";
+import { cached } from "../data/cache.ts";
 import { sample, subset } from "../data/subset.ts";
 import { cka, gram } from "../evaluators/cka.ts";
 import { openInside } from "../evaluators/inside.ts";
@@ -38,7 +39,7 @@ export async function analyseEncoders(
   { images = 600, onProgress, ...options }: Omit<AnalyseOptions, keyof InsideOptions> = {},
 ): Promise<Analysis> {
   const { seed = 0, threads } = options;
-  const all = sample(await lookedAt(data, options), images, seed);
+  const all = cached(sample(await lookedAt(data, options), images, seed), 2 ** 28); // looked at again and again
   const { readable, problem } = await readableOf(all);
   if (readable.length < 2)
     throw new Error(problem ?? `an analysis needs two images or more, but ${all.name} shows ${readable.length}`);

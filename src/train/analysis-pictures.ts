@@ -1,9 +1,7 @@
 /** The pictures of an analysis, written into a folder's samples/. */
-import { join } from "node:path";
 import { fold, key, Random } from "../tensor/random.ts";
-import { evaluationBatches } from "../data/evaluation.ts";
-import { denormalise, encodePng } from "../data/png.ts";
-import type { Pixels, Source } from "../data/source.ts";
+import { pictured } from "../data/evaluation.ts";
+import type { Source } from "../data/source.ts";
 import { type CenterView, centerCrop, resized } from "../data/views.ts";
 import { overlay } from "../evaluators/attention.ts";
 import type { Encoder } from "../evaluators/encoder.ts";
@@ -11,7 +9,7 @@ import type { Features } from "../evaluators/evaluator.ts";
 import type { Aspect } from "../evaluators/inside.ts";
 import { fewestOnMap, mapMethod, mapOf } from "../evaluators/map.ts";
 import type { Analysis } from "../run/analysis.ts";
-import { writeFileAtomic } from "../run/atomic.ts";
+import { writePicture } from "../run/samples.ts";
 
 /** What was seen of an encoder, on the same images as of all others. */
 export interface Seen extends Record<Aspect, readonly Features[]> {
@@ -37,13 +35,13 @@ export async function drawAttention(
   const shown: NonNullable<Analysis["attention"]> = [];
   for (const [i, index] of order.subarray(0, shownAttention).entries()) {
     const maps: Record<string, string> = {};
-    const picture = (view: CenterView) => pixelsOf(source, index, resized(view, Math.min(view.size, attentionSide)));
+    const picture = (view: CenterView) => pictured(source, index, resized(view, Math.min(view.size, attentionSide)));
     for (const [e, { name, view, attention }] of seen.entries()) {
       const { rows, width } = attention.at(-1)!;
       const looks = rows.subarray(index * width, (index + 1) * width);
-      maps[name] = await write(dir, `a${i}-${e}.png`, overlay(await picture(view), looks));
+      maps[name] = await writePicture(dir, `a${i}-${e}.png`, overlay(await picture(view), looks));
     }
-    const image = await write(dir, `a${i}.png`, await picture(seen[0]!.view));
+    const image = await writePicture(dir, `a${i}.png`, await picture(seen[0]!.view));
     shown.push({ id: source.id(index), image, maps });
   }
   return shown;
@@ -62,7 +60,7 @@ export async function drawMap(
   const images: NonNullable<Analysis["map"]>["images"] = [];
   const view = centerCrop(thumbnailSide, { resize: thumbnailSide });
   for (let i = 0; i < length; i++) {
-    const image = await write(dir, `m${i}.png`, await pixelsOf(source, i, view));
+    const image = await writePicture(dir, `m${i}.png`, await pictured(source, i, view));
     images.push({ id: source.id(i), image, group: source.label(i) });
   }
   const encoders = seen.map(({ name, title, features }) => ({
@@ -71,17 +69,6 @@ export async function drawMap(
     points: mapOf(features.at(-1)!, seed).map(([x, y]) => [thousandth(x), thousandth(y)] as [number, number]),
   }));
   return { method: mapMethod, groups: [...classes], images, encoders };
-}
-
-async function pixelsOf(source: Source, index: number, view: CenterView): Promise<Pixels> {
-  const { value } = await evaluationBatches(source, view, 1, { indices: [index] }).next();
-  return denormalise(value!.images.data, view);
-}
-
-/** Returns the picture's name. */
-async function write(dir: string, name: string, pixels: Pixels): Promise<string> {
-  writeFileAtomic(join(dir, "samples", name), await encodePng(pixels));
-  return name;
 }
 
 function thousandth(x: number): number {

@@ -6,7 +6,7 @@ import type { CenterView } from "../data/views.ts";
 import type { Encoder } from "../evaluators/encoder.ts";
 import { type Features, type LabelledFeatures, mostFrequent } from "../evaluators/evaluator.ts";
 import { knn } from "../evaluators/knn.ts";
-import { unitRows } from "../evaluators/neighbours.ts";
+import { deviation } from "../evaluators/statistics.ts";
 import { questionsOf } from "./questions.ts";
 
 export interface Slice {
@@ -72,24 +72,6 @@ export async function openSlice(
       return { deviation: spread, knn: { accuracy: score!.value, chance: mostFrequent(test.labels) } };
     },
   };
-}
-
-/**
- * Mean over columns of the standard deviation of the features, each divided by its length, times sqrt(width): 1 when they
- * point everywhere alike, 0 when they are all the same.
- */
-export function deviation(features: Features): number {
-  const { count, width } = features;
-  const unit = unitRows(features);
-  let sum = 0;
-  for (let column = 0; column < width; column++) {
-    let mean = 0;
-    for (let i = column; i < unit.length; i += width) mean += unit[i]! / count;
-    let variance = 0;
-    for (let i = column; i < unit.length; i += width) variance += (unit[i]! - mean) ** 2 / count;
-    sum += Math.sqrt(variance);
-  }
-  return sum / Math.sqrt(width);
 }
 
 interface Part {

@@ -1,4 +1,4 @@
-/** Protocols: how the questions of a data set are put to an encoder. Each is a line of the table below. */
+/** Protocols: how the questions of a data set are put to an encoder. Each has its options and its task below. */
 import * as z from "zod";
 import type { Source, SourceInput } from "../data/source.ts";
 import type { Encoder } from "../evaluators/encoder.ts";
@@ -6,8 +6,9 @@ import { type Evaluator, type EvaluatorOptions, type Features, pick, type Score 
 import { describeShots, drawLabels, fewShot, type Shots } from "../evaluators/few-shot.ts";
 import { rowsOfSplitFile } from "../data/split-file.ts";
 import { augmentedLinearSweep, linearSweep } from "../evaluators/linear-sweep.ts";
-import { knn, leaveOneOut } from "../evaluators/knn.ts";
+import { describeVote, knn, leaveOneOut } from "../evaluators/knn.ts";
 import { linear } from "../evaluators/linear.ts";
+import { sweepSettings } from "../evaluators/sweep-recipe.ts";
 import { retrieval } from "../evaluators/retrieval.ts";
 import { fineTune } from "./finetune.ts";
 import { fineTuneSettings } from "./finetune-settings.ts";
@@ -74,21 +75,7 @@ const settings = {
     lambda: z.number().positive().optional(),
   }),
   retrieval: z.strictObject({}),
-  "linear-sweep": z
-    .strictObject({
-      preset: z.enum(["lgp", "mae", "mocov3"]),
-      augmented: z.boolean(),
-      learningRates: z.array(z.number().positive()).min(1),
-      weightDecays: z.array(z.number().min(0)).min(1),
-      optimizer: z.enum(["sgd", "lars"]),
-      momentum: z.number().min(0).lt(1),
-      epochs: z.int().min(1),
-      warmup: z.number().min(0),
-      schedule: z.enum(["every epoch", "every step"]),
-      batch: z.int().min(1),
-      batchNorm: z.boolean(),
-    })
-    .partial(),
+  "linear-sweep": sweepSettings.extend({ augmented: z.boolean().optional() }),
   "fine-tune": fineTuneSettings.extend({ labels: shots.optional() }),
 };
 export type Protocol = keyof typeof settings;
@@ -160,7 +147,7 @@ export async function tasksOf(input: SourceInput, options: TaskOptions = {}): Pr
       return {
         name: "leave-one-out",
         value: best.value,
-        detail: `k ${best.k}, temperature ${best.temperature}`,
+        detail: describeVote(best),
       };
     },
   });
@@ -191,11 +178,9 @@ export async function tasksOf(input: SourceInput, options: TaskOptions = {}): Pr
       needs: augmented ? "encoder" : "features",
       async run(subject, { onProgress } = {}) {
         const options = { ...own, seed, threads, onProgress };
-        const [score] = augmented
-          ? [await augmentedLinearSweep({ encoder: subject.encoder!, source, splits: question.rows }, options)]
-          : await linearSweep.run(splitsOf(question, await subject.features()), options);
-        const { learningRate, weightDecay, epoch } = score!.chosen;
-        return { ...score!, detail: `learning rate ${learningRate}, weight decay ${weightDecay}, epoch ${epoch}` };
+        if (augmented)
+          return augmentedLinearSweep({ encoder: subject.encoder!, source, splits: question.rows }, options);
+        return (await linearSweep.run(splitsOf(question, await subject.features()), options))[0]!;
       },
     };
   };

@@ -5,14 +5,8 @@ import { centerCrop } from "../../src/data/views.ts";
 import { createEncoder, type Encoder, initialParameters } from "../../src/evaluators/encoder.ts";
 import { accuracy, type LabelledFeatures, type Splits } from "../../src/evaluators/evaluator.ts";
 import { linear } from "../../src/evaluators/linear.ts";
-import {
-  augmentedLinearSweep,
-  linearSweep,
-  probeView,
-  rateFactor,
-  type SweepOptions,
-  sweepRecipes,
-} from "../../src/evaluators/linear-sweep.ts";
+import { augmentedLinearSweep, linearSweep, probeView, type SweepOptions } from "../../src/evaluators/linear-sweep.ts";
+import { rateFactor, sweepRecipes } from "../../src/evaluators/sweep-recipe.ts";
 import { clusters, featuresOf, labelled } from "./toy.ts";
 
 const splitsOf = (spread: number, count = 90): Splits => ({
