@@ -127,7 +127,8 @@ function readHeader(file: number, path: string): Header {
   return { metadata, entries, dataStart: 8 + length };
 }
 
-function readExactly(file: number, target: Uint8Array, length: number, position: number, path: string): void {
+/** Fills `target` with the `length` bytes from `position` on. */
+export function readExactly(file: number, target: Uint8Array, length: number, position: number, path: string): void {
   for (let done = 0; done < length;) {
     const count = readSync(file, target, done, length - done, position + done);
     if (count === 0) throw new Error(`${path} ends after byte ${position + done}: it was cut while being read`);
