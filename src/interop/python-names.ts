@@ -17,7 +17,7 @@ export const pythonNames: ReadonlyMap<string, PickleValue> = new Map<string, Pic
   ...["list", "tuple", "set", "frozenset"].flatMap((type) =>
     builtins.map((module) => named(`${module}.${type}`, ([items = []]) => items)),
   ),
-  ...["int", "float", "bool", "str"].flatMap((type) =>
+  ...["int", "long", "float", "bool", "str", "unicode"].flatMap((type) =>
     builtins.map((module) => named(`${module}.${type}`, ([value = null]) => value)),
   ),
   named("argparse.Namespace", () => new Attributes()),
