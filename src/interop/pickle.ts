@@ -4,6 +4,8 @@
  * https://docs.python.org/3/library/pickletools.html) and a table of names; every other name is refused, none is run.
  */
 
+import { shown } from "../tensor/text.ts";
+
 /** What a pickle holds. Bytes are strings of the code points 0 to 255; tuples and sets are arrays. */
 export type PickleValue = PickleObject | Map<PickleKey, PickleValue> | PickleValue[] | string | number | boolean | null;
 export type PickleKey = string | number;
@@ -314,10 +316,4 @@ export function describe(value: PickleValue): string {
   if (value instanceof Map) return "a dictionary";
   if (Array.isArray(value)) return "a list";
   return typeof value === "string" ? shown(value) : String(value);
-}
-
-/** A text from the file, fit for a terminal: in one line and short. */
-export function shown(text: string): string {
-  const plain = text.slice(0, 80).replace(/[^\x20-\x7e]/g, "?");
-  return text.length > 80 ? `${plain}…` : plain;
 }

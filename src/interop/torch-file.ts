@@ -4,7 +4,8 @@
  */
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { readExactly } from "../run/tensor-file.ts";
-import { describe, type PickleValue, readPickle, type Reading, shown } from "./pickle.ts";
+import { shown } from "../tensor/text.ts";
+import { describe, type PickleValue, readPickle, type Reading } from "./pickle.ts";
 import { checkPlainData, type PlainData } from "./plain-data.ts";
 import { pythonNames } from "./python-names.ts";
 import { readStorageId, Storage, torchNames, TorchTensor } from "./torch-tensor.ts";

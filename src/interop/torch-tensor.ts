@@ -1,5 +1,6 @@
 /** Tensors of a PyTorch file: where their elements lie, and how they become the project's types. */
-import { allocate, type DType } from "../tensor/dtype.ts";
+import type { DType } from "../tensor/dtype.ts";
+import { fromBfloat16, fromFloat16 } from "../tensor/half.ts";
 import { type Shape, show, sizeOf } from "../tensor/shape.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import { describe, PickleFunction, PickleObject, type PickleValue, type Reading } from "./pickle.ts";
@@ -11,8 +12,8 @@ class ElementType extends PickleObject {
   readonly what: string;
   readonly dtype: DType;
   readonly raw: new (buffer: ArrayBuffer) => Raw;
-  /** Makes of an element one of `dtype` where the two differ. */
-  readonly convert: ((element: number) => number) | undefined;
+  /** Makes elements of `dtype` where the two differ. */
+  readonly convert: ((elements: Raw) => Tensor["data"]) | undefined;
 
   constructor(name: string, dtype: DType, raw: ElementType["raw"], convert?: ElementType["convert"]) {
     super();
@@ -27,40 +28,30 @@ class ElementType extends PickleObject {
   }
 }
 
-const [bits, float] = (() => {
-  const buffer = new ArrayBuffer(4);
-  return [new Uint32Array(buffer), new Float32Array(buffer)];
-})();
-
-/** The value of a bfloat16: the upper half of a float32. */
-function fromBfloat16(half: number): number {
-  bits[0] = half << 16;
-  return float[0]!;
-}
-
-/** The value of an IEEE 754 half: 1 bit sign, 5 bits exponent, 10 bits fraction. */
-function fromFloat16(half: number): number {
-  const sign = half & 0x8000 ? -1 : 1;
-  const exponent = (half >> 10) & 31;
-  const fraction = half & 1023;
-  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
-  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25));
-}
-
-const same = (element: number) => element;
+const toInt32 = (elements: Raw) => Int32Array.from(elements as Int8Array);
 
 /** By the name of the storage class and of the dtype: `Half`, `float16`. */
 const elementTypes: readonly (readonly [storage: string, dtype: string, ElementType])[] = [
   ["Float", "float32", new ElementType("float32", "float32", Float32Array)],
   ["Double", "float64", new ElementType("float64", "float64", Float64Array)],
-  ["Half", "float16", new ElementType("float16", "float32", Uint16Array, fromFloat16)],
-  ["BFloat16", "bfloat16", new ElementType("bfloat16", "float32", Uint16Array, fromBfloat16)],
+  ["Half", "float16", new ElementType("float16", "float32", Uint16Array, (raw) => fromFloat16(raw as Uint16Array))],
+  [
+    "BFloat16",
+    "bfloat16",
+    new ElementType("bfloat16", "float32", Uint16Array, (raw) => fromBfloat16(raw as Uint16Array)),
+  ],
   ["Long", "int64", new ElementType("int64", "int64", BigInt64Array)],
   ["Int", "int32", new ElementType("int32", "int32", Int32Array)],
-  ["Short", "int16", new ElementType("int16", "int32", Int16Array, same)],
-  ["Char", "int8", new ElementType("int8", "int32", Int8Array, same)],
-  ["Byte", "uint8", new ElementType("uint8", "int32", Uint8Array, same)],
-  ["Bool", "bool", new ElementType("bool", "bool", Uint8Array, (element) => Number(element !== 0))],
+  ["Short", "int16", new ElementType("int16", "int32", Int16Array, toInt32)],
+  ["Char", "int8", new ElementType("int8", "int32", Int8Array, toInt32)],
+  ["Byte", "uint8", new ElementType("uint8", "int32", Uint8Array, toInt32)],
+  [
+    "Bool",
+    "bool",
+    new ElementType("bool", "bool", Uint8Array, (raw) =>
+      Uint8Array.from(raw as Uint8Array, (byte) => Number(byte !== 0)),
+    ),
+  ],
 ];
 
 /** A run of elements in the file that tensors look at. */
@@ -122,10 +113,7 @@ export class TorchTensor extends PickleObject {
     this.#storage.read(new Uint8Array(elements.buffer), this.#offset * bytes);
     if (!isContiguous(this.shape, this.#strides))
       elements = gather(elements, new raw(new ArrayBuffer(size * bytes)), this.shape, this.#strides);
-    if (convert === undefined) return tensor(dtype, this.shape, elements as Tensor["data"]);
-    const data = allocate(dtype, size);
-    for (let i = 0; i < size; i++) data[i] = convert(elements[i] as number);
-    return tensor(dtype, this.shape, data);
+    return tensor(dtype, this.shape, convert === undefined ? (elements as Tensor["data"]) : convert(elements));
   }
 }
 
