@@ -59,7 +59,7 @@ export function readTensorFile(path: string, only: (name: string) => boolean = (
   try {
     const { metadata, entries, dataStart } = headerOf(file, path);
     const hash = createHash("sha256");
-    const chunk = new Uint8Array(chunkBytes);
+    const chunk = new Uint8Array(Math.min(chunkBytes, entries.at(-1)?.end ?? 0));
     const tensors = new Map<string, Tensor>();
     for (const entry of entries) {
       const { name, start, end } = entry;
