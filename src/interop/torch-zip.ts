@@ -1,10 +1,13 @@
-/** The directory of a PyTorch archive: a zip file without compression. */
+/** The directory of a PyTorch archive, a zip file. */
 import yauzl from "yauzl";
+import { shown } from "../tensor/text.ts";
 
 /** Where the bytes of an entry lie in the file. */
 export interface Extent {
   readonly start: number;
   readonly length: number;
+  /** Compressed or encrypted: not to be read. TorchScript archives have such entries, checkpoints have none. */
+  readonly packed: boolean;
 }
 
 /** Fills `target` with the bytes of a file from `position` on, and throws a sentence when it ends before. */
@@ -27,15 +30,16 @@ export async function readDirectory(path: string, size: number, readAt: ReadAt):
       const name = fileName.replace(/^[^/]*\//, "");
       if (entries.has(name)) throw new Damage("has two entries of one name");
       if (entries.size >= mostEntries) throw new Damage(`has more than ${mostEntries} entries`);
-      if (compressionMethod !== 0 || entry.isEncrypted())
-        throw new Damage("has compressed or encrypted entries, which torch.save never writes");
+      const packed = compressionMethod !== 0 || entry.isEncrypted();
       const { fileDataStart } = await zip.readLocalFileHeaderPromise(entry, { minimal: true });
-      entries.set(name, { start: fileDataStart, length: uncompressedSize });
+      entries.set(name, { start: fileDataStart, length: uncompressedSize, packed });
     }
     return entries;
   } catch (error) {
     if (error instanceof Damage) throw fail(error.message);
-    throw fail(`is not a complete zip archive (${(error as Error).message})`);
+    // yauzl goes on with questions and names from the file.
+    const [problem] = (error as Error).message.split(/\. |\.$/);
+    throw fail(`is not a complete zip archive (${shown(problem!)}); get it again`);
   }
 }
 

@@ -337,7 +337,10 @@ describe("archives", () => {
     ],
     [
       "of TorchScript",
-      write.zip([content, { name: "x/constants.pkl", content: data }]),
+      write.zip([
+        { ...content, method: 8 },
+        { name: "x/constants.pkl", content: data },
+      ]),
       "is a TorchScript archive, a program and not a checkpoint: save the state_dict of the module instead",
     ],
     [
@@ -371,7 +374,7 @@ describe("archives", () => {
     [
       "with an entry at a place beyond the end",
       write.zip([{ ...content, offset: 2 ** 31 }]),
-      /^is not a complete zip archive \(it names byte \d+ of \d+\)$/,
+      /^is not a complete zip archive \(it names byte \d+ of \d+\); get it again$/,
     ],
     [
       "with an entry where none begins",
@@ -391,7 +394,7 @@ describe("archives", () => {
     [
       "with a directory 2^64 bytes into the file",
       withZip64(write.archive(good)),
-      /^is not a complete zip archive \(it names byte \d+ of \d+\)$/,
+      /^is not a complete zip archive \(it names byte \d+ of \d+\); get it again$/,
     ],
   ])("%s are refused", async (_, bytes, why) => {
     expect(await refusal(bytes)).toEqual(why instanceof RegExp ? expect.stringMatching(why) : why);
@@ -479,3 +482,7 @@ it.each(["archive-1.13.pth", "pickles-1.13.pth.tar", "protocol-5.bin"])(
       expect(await refusal(whole.subarray(0, length)), `${length} bytes`).not.toBe("nothing");
   },
 );
+
+it("a folder is refused", async () => {
+  await expect(openTorchFile("test/fixtures/torch")).rejects.toThrow("test/fixtures/torch is not a file");
+});
