@@ -101,8 +101,8 @@ const op = {
   FRAME: 0x95,
 } as const;
 
-/** Above these a pickle is refused: forty times what the largest checkpoints of encoders need. */
-const most = { operations: 2_000_000, integerBytes: 255 };
+/** Above these a pickle is refused. A ViT-L with its optimizer takes 40,000 operations. */
+const most = { operations: 500_000, integerBytes: 255 };
 
 /**
  * Runs the pickle that begins at byte `start`. Returns its value and the byte after it. Time and memory are bounded by

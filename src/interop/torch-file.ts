@@ -170,7 +170,7 @@ function checkRoot(root: PickleValue, fail: (why: string) => Error, size: number
   return checkPlainData(root, {
     allowed: TorchTensor,
     bytesOf: ({ bytes }) => bytes,
-    most: { values: 4_000_000, bytes: 16 * size },
+    most: { values: 1_000_000, bytes: 16 * size },
     fail,
   });
 }
