@@ -16,7 +16,8 @@ interface Waiting {
 
 /** Starts `count` worker threads. A thread that dies rejects everything that is asked of the crew from then on. */
 export function startCrew(options: WorkerOptions, count: number): Crew {
-  const share = { ...options, cacheBytes: options.cacheBytes / count };
+  const index = options.index && { ...options.index, dependencies: [] }; // which no worker looks at
+  const share: WorkerOptions = { ...options, index, cacheBytes: options.cacheBytes / count };
   const waiting = new Map<number, Waiting>();
   let tickets = 0;
   let failure: Error | undefined;

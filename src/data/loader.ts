@@ -4,7 +4,7 @@ import { type Tensor, tensor } from "../tensor/tensor.ts";
 import { checkBad, type Skipped } from "./bad.ts";
 import { type Crew, startCrew } from "./crew.ts";
 import { rowMaker } from "./rows.ts";
-import { openSource, type Source, type SourceInput } from "./source.ts";
+import { indexOf, openSource, type Source, type SourceInput } from "./source.ts";
 import { sample } from "./subset.ts";
 import { shapeOf, type ViewInput, viewSpec } from "./views.ts";
 
@@ -52,7 +52,8 @@ const batchesAhead = 2;
 export async function openLoader(options: LoaderOptions): Promise<Loader> {
   const { batch: batchSize, seed, workers = 1, cacheBytes = 2 ** 30, maxBadShare = 0.1, limit } = options;
   const views = Object.fromEntries(Object.entries(options.views).map(([name, view]) => [name, viewSpec.parse(view)]));
-  const source = sample(await openSource(options.source), limit, seed);
+  const index = await indexOf(options.source);
+  const source = sample(await openSource(options.source, index), limit, seed);
   const { length } = source;
   if (batchSize > length)
     throw new Error(
@@ -63,7 +64,7 @@ export async function openLoader(options: LoaderOptions): Promise<Loader> {
   const crew: Crew =
     workers === 0
       ? { make: rowMaker(source, rowOptions), close: async () => undefined }
-      : startCrew({ source: options.source, limit, length, ...rowOptions }, workers);
+      : startCrew({ source: options.source, index, limit, length, ...rowOptions }, workers);
 
   const stepsPerEpoch = Math.floor(length / batchSize);
   const orderOf = remember((epoch) => new Random(fold(key(seed), "order", epoch)).permutation(length));
