@@ -82,7 +82,7 @@ export async function expand(pattern: string): Promise<{ paths: string[]; depend
 const signs = /[*?[{(]/;
 
 /** The folder that a pattern names before its first sign: `/data/photos` of `/data/photos/2020-*`. */
-function fixedFolder(pattern: string): string {
+export function fixedFolder(pattern: string): string {
   const parts = pattern.replaceAll("\\", "/").split("/");
   const first = parts.findIndex((part) => signs.test(part));
   return resolve(parts.slice(0, Math.max(first, 0)).join("/") || (pattern.startsWith("/") ? "/" : "."));

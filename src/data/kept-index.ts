@@ -55,7 +55,7 @@ export async function keptIndex(kind: BoundKind, least = leastKept): Promise<Ima
 async function holds({ dependencies }: ImageIndex): Promise<boolean> {
   let same = true;
   await inParallel(dependencies, async (stamp) => {
-    if (same) same = await isSame(stamp);
+    if (same && !(await isSame(stamp))) same = false;
   });
   return same;
 }
