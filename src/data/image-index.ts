@@ -148,6 +148,11 @@ export class IndexBuilder<Place extends string = never> {
     return Buffer.from(this.#names.data.buffer).toString("utf8", i === 0 ? 0 : data[i - 1], data[i]);
   }
 
+  /** The number `name` of image `i`. */
+  place(name: Place, i: number): number {
+    return this.#places[name].data[i]!;
+  }
+
   finish({ classes = [], labelOf, splitOf, files = [], blocks, dependencies }: IndexFacts): ImageIndex {
     const { length } = this;
     const places = Object.entries<Growing<Float64Array<ArrayBuffer>>>(this.#places);
