@@ -7,7 +7,10 @@ import { glob, globSpec } from "./glob.ts";
 import type { BoundKind, ImageIndex, IndexedKind } from "./image-index.ts";
 import { keptIndex } from "./kept-index.ts";
 import { list, listSpec } from "./list.ts";
+import { parquet, parquetSpec } from "./parquet.ts";
 import { openSynthetic, syntheticSpec } from "./synthetic.ts";
+import { tar, tarSpec } from "./tar.ts";
+import { zip, zipSpec } from "./zip.ts";
 
 /** A decoded image: RGB, 8 bits a channel, interleaved, row after row. */
 export interface Pixels {
@@ -44,6 +47,9 @@ export const sourceSpec = z.discriminatedUnion("kind", [
   folderSpec,
   listSpec,
   globSpec,
+  tarSpec,
+  zipSpec,
+  parquetSpec,
   cifarSpec,
   emojiSpec,
   syntheticSpec,
@@ -88,6 +94,9 @@ function hasIndex(spec: SourceSpec): spec is IndexedSpec {
 function indexedKind(spec: IndexedSpec): BoundKind {
   if (spec.kind === "folder") return bind(folder, spec);
   if (spec.kind === "list") return bind(list, spec);
+  if (spec.kind === "tar") return bind(tar, spec);
+  if (spec.kind === "zip") return bind(zip, spec);
+  if (spec.kind === "parquet") return bind(parquet, spec);
   return bind(glob, spec);
 }
 
