@@ -200,10 +200,12 @@ export interface IndexedOptions {
   /** How somebody gives these data splits, for the error when they have none: `subfolders named train and test`. */
   readonly splitHelp: string;
   readonly load: Source["load"];
+  /** See Source.window. */
+  readonly window?: number;
 }
 
 /** A source of the images in `index`. Throws one sentence when it has no such split. */
-export function openIndexed(index: ImageIndex, { name, split, splitHelp, load }: IndexedOptions): Source {
+export function openIndexed(index: ImageIndex, { name, split, splitHelp, load, window }: IndexedOptions): Source {
   const { length, classes, labels, splits, blocks } = index;
   const whole: Source = {
     name,
@@ -213,6 +215,7 @@ export function openIndexed(index: ImageIndex, { name, split, splitHelp, load }:
     label: (i) => labels?.[i] ?? -1,
     ...(splits === undefined ? {} : { split: (i: number) => splitNames[splits[i]!]! }),
     ...(blocks === undefined ? {} : { blocks }),
+    ...(window === undefined ? {} : { window }),
     load,
   };
   if (split === undefined) return whole;

@@ -77,7 +77,9 @@ export async function openLoader(options: LoaderOptions): Promise<Loader> {
       : startCrew({ source: options.source, index, limit, length, ...rowOptions }, workers, source.blocks);
 
   const stepsPerEpoch = Math.floor(length / batchSize);
-  const orderOf = remember((epoch) => epochOrder(length, source.blocks, fold(key(seed), "order", epoch)));
+  const orderOf = remember((epoch) =>
+    epochOrder(length, source.blocks, fold(key(seed), "order", epoch), source.window),
+  );
   const skipped = new Map<number, Skipped>();
   const ahead = new Map<number, Promise<Batch>>();
   let tried = 0;

@@ -8,8 +8,16 @@ import { fold, type Key, Random } from "../tensor/random.ts";
 const windowBlocks = 8;
 const windowImages = 8192;
 
-/** All images once, by `root` alone: a random order, or with `blocks` (see Source) random blocks in random windows. */
-export function epochOrder(length: number, blocks: ArrayLike<number> | undefined, root: Key): Int32Array {
+/**
+ * All images once, by `root` alone: a random order, or with `blocks` (see Source) random blocks in random windows, which
+ * have at least `window` images if the source says so.
+ */
+export function epochOrder(
+  length: number,
+  blocks: ArrayLike<number> | undefined,
+  root: Key,
+  window?: number,
+): Int32Array {
   if (blocks === undefined) return new Random(root).permutation(length);
   const order = new Int32Array(length);
   const shuffled = new Random(fold(root, "blocks")).permutation(blocks.length);
@@ -18,11 +26,12 @@ export function epochOrder(length: number, blocks: ArrayLike<number> | undefined
     const end = block + 1 < blocks.length ? blocks[block + 1]! : length;
     for (let image = blocks[block]!; image < end; image++) order[filled++] = image;
     count++;
-    const isFull = count >= windowBlocks && filled - start >= windowImages;
+    const images = filled - start;
+    const isFull = window === undefined ? count >= windowBlocks && images >= windowImages : images >= window;
     if (!isFull && i < shuffled.length - 1) continue;
-    const window = order.slice(start, filled);
-    const places = new Random(fold(root, "window", start)).permutation(window.length);
-    for (let place = 0; place < places.length; place++) order[start + place] = window[places[place]!]!;
+    const mixed = order.slice(start, filled);
+    const places = new Random(fold(root, "window", start)).permutation(images);
+    for (let place = 0; place < images; place++) order[start + place] = mixed[places[place]!]!;
     [start, count] = [filled, 0];
   }
   return order;

@@ -48,6 +48,8 @@ export interface Page {
 
 const codecs = ["UNCOMPRESSED", "SNAPPY", "GZIP", "BROTLI", "ZSTD", "LZ4_RAW", "LZ4"] as const;
 
+const encodings: ReadonlySet<string> = new Set(["PLAIN", "PLAIN_DICTIONARY", "RLE_DICTIONARY"]);
+
 const mostFooterBytes = 2 ** 24;
 const mostDepth = 16;
 /** A page is held as a whole. Writers aim at 1 MB, but look only after so many rows how large it has become. */
@@ -137,6 +139,11 @@ async function* pagesOf(
       else if (header.type === "DATA_PAGE" || header.type === "DATA_PAGE_V2") {
         if (header.values === 0 || header.values > left)
           throw damage(name, `a page of ${label} says it has ${header.values} rows, and the row group ${left} more`);
+        const { encoding = "?" } = header.whole.data_page_header ?? header.whole.data_page_header_v2 ?? {};
+        if (!encodings.has(encoding))
+          throw new Error(
+            `${name} has the values of ${label} coded as ${encoding}, which is not read: write them PLAIN`,
+          );
         yield { offset: at, size, dictionaryOffset, dictionarySize, codec, levels, rows: header.values };
         left -= header.values;
       }
@@ -239,7 +246,7 @@ export async function readPage(file: Bytes, page: Page, type: string): Promise<(
     else if (encoding === "RLE_DICTIONARY" || encoding === "PLAIN_DICTIONARY") {
       if (dictionaryBytes === undefined) throw new Error("a page needs a dictionary, and there is none");
       values = lookUp(dictionary(name, dictionaryBytes, type, codec), body, total);
-    } else throw new Error(`values are coded as ${encoding}, which is not read; write them PLAIN`);
+    } else throw new Error(`values are coded as ${encoding}`);
     if (levels === 0) return Array.from(values);
     let next = 0;
     return Array.from(present, (level) => (level === levels ? values[next++] : undefined));

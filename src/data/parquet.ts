@@ -81,6 +81,7 @@ export const parquet: IndexedKind<z.infer<typeof parquetSpec>> = {
       name: path,
       split,
       splitHelp: archiveSplitHelp,
+      window: Math.max(1, Math.floor(mixedBytes / bytesPerImage(index))),
       load: (i) => readImage(bytes(i), idOf(index, i), shortSide),
     });
   },
@@ -89,8 +90,16 @@ export const parquet: IndexedKind<z.infer<typeof parquetSpec>> = {
 /** What an index has of the page that an image is in. */
 const placeNames = ["offset", "size", "dictionaryOffset", "dictionarySize", "codec", "levels"] as const;
 
-/** Unpacked pages that are kept: an epoch draws from a few blocks at a time. */
-const keptBytes = 2 ** 27;
+/** Unpacked pages that a thread keeps, and those that an epoch mixes, which together with the next ones fit in. */
+const keptBytes = 2 ** 28;
+const mixedBytes = 2 ** 27;
+
+/** Of packed pages, which images hardly make smaller. */
+function bytesPerImage({ length, blocks, places }: ImageIndex): number {
+  let sum = 0;
+  for (let block = 0; block < blocks!.length; block++) sum += places["size"]![blocks![block]!]!;
+  return sum / length;
+}
 
 /** Reads the value in row `i` of an index. Pages are read one after the other, so that only one too many is held. */
 function pageReader({ length, blocks, files, places }: ImageIndex): (i: number) => Promise<Value | undefined> {

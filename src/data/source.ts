@@ -39,6 +39,8 @@ export interface Source {
    * the first is 0. An epoch takes a few of them at a time; see `epochOrder`.
    */
   readonly blocks?: ArrayLike<number>;
+  /** How many images may be mixed so that their blocks still fit into what the source keeps. */
+  readonly window?: number;
   /** Rejects with one sentence that names the image when it cannot be read. */
   load(i: number): Promise<Pixels>;
 }

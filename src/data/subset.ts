@@ -12,6 +12,7 @@ export function subset(source: Source, indices: ArrayLike<number>): Source {
     label: (i) => source.label(indices[i]!),
     ...(source.split === undefined ? {} : { split: (i: number) => source.split!(indices[i]!) }),
     ...(blocks === undefined ? {} : { blocks }),
+    ...(source.window === undefined ? {} : { window: source.window }),
     load: (i) => source.load(indices[i]!),
   };
 }

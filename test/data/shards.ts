@@ -160,7 +160,7 @@ export function parquetOf(
         name: "image",
         data: rows.map(({ bytes, path = null }) => (bytes === null ? null : { bytes, path })),
       },
-      { name: "label", data: rows.map(({ label = -1 }) => BigInt(label)), type: "INT64" },
+      { name: "label", data: rows.map(({ label = -1 }) => BigInt(label)) },
     ],
     {
       rowGroupSize,
