@@ -5,7 +5,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
-import { gunzip } from "node:zlib";
+import { gunzip, type ZlibOptions } from "node:zlib";
 import * as z from "zod";
 import { inMemory } from "./positioned.ts";
 import type { Source, Split } from "./source.ts";
@@ -61,7 +61,10 @@ export async function openCifar({ path, split, label }: z.infer<typeof cifarSpec
     [...train, ...test].some((name) => files.has(name)),
   );
   if (version === undefined)
-    throw new Error(`${path} is not CIFAR's binary version: it has neither data_batch_1.bin nor train.bin`);
+    throw new Error(
+      `${path} is not CIFAR's binary version: it has neither data_batch_1.bin nor train.bin; ` +
+        "other archives are read as plain .tar files: unpack it with gunzip first",
+    );
   const file = (name: string) => {
     const found = files.get(name);
     if (found === undefined) throw new Error(`${path} is not all of ${version.name}: it has no ${name}`);
@@ -118,10 +121,21 @@ async function readFiles(path: string): Promise<ReadonlyMap<string, Uint8Array>>
   return new Map(await Promise.all(names.map(async (name) => [name, await readFile(join(path, name))] as const)));
 }
 
+/** The archives have less than 200 MB unpacked; another one is not worth the memory. */
+const mostBytes = 2 ** 28;
+
 async function unzip(path: string): Promise<Uint8Array> {
   try {
-    return await promisify(gunzip)(await readFile(path));
+    if ((await stat(path)).size > mostBytes) throw new RangeError("it is too large");
+    return await promisify<Uint8Array, ZlibOptions, Buffer>(gunzip)(await readFile(path), {
+      maxOutputLength: mostBytes,
+    });
   } catch (error) {
+    if (error instanceof RangeError)
+      throw new Error(
+        `${path} is larger than CIFAR's archives; others are read as plain .tar files: unpack it with gunzip first`,
+        { cause: error },
+      );
     throw new Error(`${path} cannot be unpacked (${(error as Error).message}); download it again`, { cause: error });
   }
 }

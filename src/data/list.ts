@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import * as z from "zod";
 import { readImage } from "./decode.ts";
 import { idOf, IndexBuilder, type IndexedKind, openIndexed, shortSideSpec, splitSpec, stampOf } from "./image-index.ts";
+import { LabelNames } from "./label-names.ts";
 import type { Split } from "./source.ts";
 import { type ListedImage, readList } from "./split-file.ts";
 
@@ -26,8 +27,7 @@ export const list: IndexedKind<z.infer<typeof listSpec>> = {
   async build({ path }) {
     const stamp = await stampOf(resolve(path));
     const images = new IndexBuilder();
-    const names = new Map<string, number>(); // numbered as they come
-    const labels: number[] = [];
+    const labels = new LabelNames();
     const splits: Split[] = [];
     let first: ListedImage | undefined;
     for (const image of await readList(path)) {
@@ -38,17 +38,13 @@ export const list: IndexedKind<z.infer<typeof listSpec>> = {
             `${path}, line ${image.line} has ${image[what] === undefined ? `no ${what}` : `the ${what} ${image[what]}`}, ` +
               `unlike line ${first.line}; give a ${what} to all images or to none`,
           );
-      const { label = "", split } = image;
-      if (!names.has(label)) names.set(label, names.size);
+      const { label, split } = image;
       images.add(image.path, {});
-      labels.push(names.get(label)!);
+      labels.push(label);
       if (split !== undefined) splits.push(split);
     }
-    const classes = names.size < 2 ? [] : [...names.keys()].sort(byNumberOrName);
-    const sorted = new Map(classes.map((name, i) => [names.get(name)!, i]));
     return images.finish({
-      classes,
-      labelOf: (i) => sorted.get(labels[i]!) ?? -1,
+      ...labels.facts(),
       splitOf: splits.length === 0 ? undefined : (i) => splits[i]!,
       dependencies: [stamp],
     });
@@ -64,13 +60,3 @@ export const list: IndexedKind<z.infer<typeof listSpec>> = {
     });
   },
 };
-
-/** Numbers by size and before names; names by UTF-16 code units, as folders are. */
-function byNumberOrName(a: string, b: string): number {
-  const [x, y] = [Number(a), Number(b)];
-  if (Number.isNaN(x) || Number.isNaN(y)) {
-    if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1;
-    return a < b ? -1 : 1;
-  }
-  return x - y || (a < b ? -1 : 1);
-}

@@ -8,7 +8,7 @@ import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { type FileMetaData, parquetMetadata, type PageHeader, snappyUncompress } from "hyparquet";
 import { parquetHeader } from "hyparquet/src/column.js";
 import { decompressLz4, decompressLz4Raw, decompressZstd } from "hyparquet-compressors";
-import { type Bytes, forwards } from "./positioned.ts";
+import { type Bytes, forwards, shown } from "./positioned.ts";
 import { endOfStruct } from "./thrift.ts";
 
 export interface ParquetFile {
@@ -72,14 +72,14 @@ export async function readFooter(file: Bytes): Promise<ParquetFile> {
   if (length > mostFooterBytes)
     throw new Error(`${name} has a footer of ${length} bytes, more than the ${mostFooterBytes} that are read`);
   const footer = await file.read(end, length + 8);
-  const { metadata, columns } = await checked(name, () => {
+  const { metadata, columns, notes } = checked(name, () => {
     endOfStruct(footer.subarray(0, length));
     const found = parquetMetadata(footer, { geoparquet: false });
-    return { metadata: found, columns: leaves(found.schema) };
+    const pairs = found.key_value_metadata?.map(({ key, value }) => [key, value ?? ""] as const);
+    return { metadata: found, columns: leaves(found.schema), notes: new Map(pairs) };
   });
   const rows = metadata.row_groups.reduce((sum, group) => sum + count(name, group.num_rows, "rows"), 0);
   if (rows > size) throw damage(name, `it says it has ${rows} rows in ${size} bytes`);
-  const notes = new Map(metadata.key_value_metadata?.map(({ key, value }) => [key, value ?? ""]));
   return { rows, columns, notes, pages: (column) => pagesOf(file, metadata, column, end) };
 }
 
@@ -110,7 +110,7 @@ async function* pagesOf(
   dataEnd: number,
 ): AsyncGenerator<Page> {
   const { name } = file;
-  const label = path.join(".");
+  const label = shown(path.join("."));
   const read = forwards(file);
   for (const group of row_groups) {
     const rows = count(name, group.num_rows, "rows");
@@ -120,7 +120,7 @@ async function* pagesOf(
     if (chunk === undefined || meta === undefined || chunk.crypto_metadata !== undefined)
       throw new Error(`${name} has a column ${label} that is encrypted or damaged`);
     if (chunk.file_path) throw new Error(`${name} keeps its column ${label} in another file, which is not read`);
-    if (meta.path_in_schema?.join(".") !== label) throw damage(name, `a row group has no column ${label}`);
+    if (meta.path_in_schema?.join("\n") !== path.join("\n")) throw damage(name, `a row group has no column ${label}`);
     const codec = codecs.findIndex((known) => known === meta.codec);
     if (codec === -1) throw new Error(`${name} is compressed with ${meta.codec}, which is not read`);
     // The dictionary comes first, if there is one; some writers count it as the first page.
@@ -359,13 +359,13 @@ function count(name: string, value: number | bigint | undefined, what: string): 
 }
 
 /** What `parse` gives. Whatever it throws, the caller gets one sentence that names the file. */
-async function checked<T>(name: string, parse: () => T): Promise<T> {
+function checked<T>(name: string, parse: () => T): T {
   try {
     return parse();
   } catch (error) {
     const { message } = error as Error;
     if (message.startsWith(name)) throw error;
-    throw damage(name, message.split("\n")[0]!);
+    throw damage(name, shown(message));
   }
 }
 

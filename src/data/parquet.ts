@@ -13,8 +13,9 @@ import {
   splitSpec,
 } from "./image-index.ts";
 import { LabelNames } from "./label-names.ts";
+import { blockOf } from "./order.ts";
 import { type ParquetColumn, type ParquetFile, readFooter, readPage, type Value } from "./parquet-file.ts";
-import { type Bytes, withFile } from "./positioned.ts";
+import { type Bytes, shown, withFile } from "./positioned.ts";
 
 export const parquetSpec = z.strictObject({
   kind: z.literal("parquet"),
@@ -60,7 +61,7 @@ export const parquet: IndexedKind<z.infer<typeof parquetSpec>> = {
     if (images.length === 0) throw new Error(`no image in ${path}: it has no rows`);
     const splits = splitsOfNames(names);
     const unknown = (found: string) =>
-      new Error(`${path} has the label ${found}, which is none of the ${known!.length} classes it names`);
+      new Error(`${path} has the label ${shown(found)}, which is none of the ${known!.length} classes it names`);
     return images.finish({
       ...(labels.size === 0 ? {} : labels.facts(known, unknown)),
       ...(splits === undefined ? {} : { splitOf: (i: number) => splits[images.place("file", i)]! }),
@@ -94,10 +95,13 @@ const placeNames = ["offset", "size", "dictionaryOffset", "dictionarySize", "cod
 const keptBytes = 2 ** 28;
 const mixedBytes = 2 ** 27;
 
-/** Of packed pages, which images hardly make smaller. */
+/** Of pages as they are packed: images hardly become smaller. */
 function bytesPerImage({ length, blocks, places }: ImageIndex): number {
   let sum = 0;
-  for (let block = 0; block < blocks!.length; block++) sum += places["size"]![blocks![block]!]!;
+  for (let block = 0; block < blocks!.length; block++) {
+    const first = blocks![block]!;
+    sum += places["size"]![first]! + places["dictionarySize"]![first]!;
+  }
   return sum / length;
 }
 
@@ -134,22 +138,11 @@ function pageReader({ length, blocks, files, places }: ImageIndex): (i: number) 
   }
 
   return async (i) => {
-    const block = lastAtMost(blocks!, i);
+    const block = blockOf(blocks!, i);
     const next = last.then(() => page(block));
     last = next.catch(() => undefined);
     return (await next)[i - blocks![block]!];
   };
-}
-
-/** The last of the ascending numbers that is not above `value`. */
-function lastAtMost(ascending: ArrayLike<number>, value: number): number {
-  let [low, high] = [0, ascending.length];
-  while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if (ascending[middle]! <= value) low = middle;
-    else high = middle;
-  }
-  return low;
 }
 
 /** The column of that name, or its field `bytes`. */
@@ -170,7 +163,7 @@ function missing(file: string, { columns }: ParquetFile, name: string, what: "im
   const kind = what === "image" ? "bytes of images" : "labels";
   const list = columns.map(({ path, type, isList }) => `${path.join(".")} (${isList ? "list of " : ""}${type})`);
   return new Error(
-    `${file} has no column ${name} with ${kind}; set ${what} to one of its columns: ${list.slice(0, 50).join(", ")}`,
+    `${file} has no column ${name} with ${kind}; set ${what} to one of its columns: ${list.slice(0, 50).map(shown).join(", ")}`,
   );
 }
 
@@ -184,7 +177,7 @@ async function labelsOf(
   const { path, type, isList } = column;
   if (isList || !["INT32", "INT64", "BYTE_ARRAY"].includes(type))
     throw new Error(
-      `${file.name} has labels in its column ${path.join(".")} that are neither numbers nor text (${isList ? "list" : type})`,
+      `${file.name} has labels in its column ${shown(path.join("."))} that are neither numbers nor text (${isList ? "list" : type})`,
     );
   const texts = await textsOf(file, footer, column);
   return isNamed ? texts.map((text) => (text === "-1" ? undefined : text)) : texts;
@@ -204,7 +197,8 @@ async function textsOf(file: Bytes, footer: ParquetFile, column: ParquetColumn):
     for (const value of await readPage(file, page, column.type)) {
       const text = value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.length) : value;
       left -= value instanceof Uint8Array ? value.length : 0;
-      if (left < 0) throw new Error(`${file.name} is damaged: its ${column.path.join(".")} are longer than the file`);
+      if (left < 0)
+        throw new Error(`${file.name} is damaged: its ${shown(column.path.join("."))} are longer than the file`);
       texts.push(text?.toString());
     }
   return texts;

@@ -1,6 +1,6 @@
 /** What is in a tar archive, by its headers alone: POSIX ustar and pax, GNU, and the old form. */
 import { Header, Pax } from "tar";
-import { type Bytes, forwards } from "./positioned.ts";
+import { type Bytes, forwards, shown } from "./positioned.ts";
 
 /** A plain file in an archive. */
 export interface Member {
@@ -85,8 +85,4 @@ function cutOff(archive: string, what: string, end: number, total: number): Erro
 
 function sparse(archive: string, name: string): Error {
   return new Error(`${archive} has a sparse file, ${shown(name)}, which is not read: pack it without --sparse`);
-}
-
-function shown(name: string): string {
-  return name.length > 200 ? `${name.slice(0, 200)}…` : name;
 }

@@ -9,7 +9,7 @@ import { archivesAt, archiveSplitHelp, isHidden, packedFacts } from "./archive.t
 import { imageExtensions, isImageName, readImage } from "./decode.ts";
 import { idOf, IndexBuilder, type IndexedKind, openIndexed, shortSideSpec, splitSpec, stampOf } from "./image-index.ts";
 import { LabelNames } from "./label-names.ts";
-import { type Bytes, forwards, readPart, withFile } from "./positioned.ts";
+import { type Bytes, forwards, readPart, shown, withFile } from "./positioned.ts";
 import { type Member, members } from "./tar-members.ts";
 
 export const tarSpec = z.strictObject({
@@ -56,7 +56,7 @@ export const tar: IndexedKind<z.infer<typeof tarSpec>> = {
     const known =
       listStamp.state === "none" ? undefined : (await readFile(list, "utf8")).split(/\r?\n/).filter(Boolean);
     const unknown = (label: string) =>
-      new Error(`${path} has the label ${label}, which is none of the ${known!.length} classes in ${list}`);
+      new Error(`${path} has the label ${shown(label)}, which is none of the ${known!.length} classes in ${list}`);
     return images.finish({
       ...packedFacts(images, archives),
       ...(labels.size === 0 ? {} : labels.facts(known, unknown)),
@@ -105,7 +105,7 @@ async function* samples(file: Bytes, jsonLabel: string | undefined): AsyncGenera
     if (isImageName(name)) pictures.push(member);
     else hasOthers = true;
     if (parts.ending === (jsonLabel === undefined ? ".cls" : ".json")) {
-      if (size > mostLabelBytes) throw new Error(`${file.name} has a label of ${size} bytes, ${name}`);
+      if (size > mostLabelBytes) throw new Error(`${file.name} has a label of ${size} bytes, ${shown(name)}`);
       const text = (await read(offset, size)).toString().trim();
       label = jsonLabel === undefined ? text || undefined : fieldOf(text, jsonLabel, `${file.name}/${name}`);
     }
@@ -124,7 +124,7 @@ function fieldOf(json: string, field: string, name: string): string | undefined 
   try {
     value = JSON.parse(json);
   } catch (error) {
-    throw new Error(`${name} is no JSON: ${(error as Error).message}`, { cause: error });
+    throw new Error(`${shown(name)} is no JSON: ${shown((error as Error).message)}`, { cause: error });
   }
   const found = (value as Record<string, unknown> | null)?.[field];
   return typeof found === "string" || typeof found === "number" ? String(found) : undefined;

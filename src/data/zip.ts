@@ -8,7 +8,7 @@ import * as z from "zod";
 import { archivesAt, archiveSplitHelp, isHidden, packedFacts } from "./archive.ts";
 import { imageExtensions, isImageName, readImage } from "./decode.ts";
 import { idOf, IndexBuilder, type IndexedKind, openIndexed, shortSideSpec, splitSpec } from "./image-index.ts";
-import { type Bytes, forwards, readPart, withFile } from "./positioned.ts";
+import { type Bytes, forwards, readPart, shown, withFile } from "./positioned.ts";
 
 export const zipSpec = z.strictObject({
   kind: z.literal("zip"),
@@ -92,7 +92,7 @@ export async function* entries(file: Bytes): AsyncGenerator<Place & { readonly n
     }
   } catch (error) {
     const { message } = error as Error;
-    throw new Error(`${archive} is damaged or no zip archive: ${message}`, { cause: error });
+    throw new Error(`${archive} is damaged or no zip archive: ${shown(message)}`, { cause: error });
   }
 }
 

@@ -48,6 +48,15 @@ describe("the order of an epoch", () => {
   });
 });
 
+it("a window has as many images as the source says, in whole blocks", () => {
+  const blocks = Uint32Array.from(numbers(50), (b) => 10 * b);
+  const order = epochOrder(500, blocks, root(0), 25);
+  expect(sorted(order)).toEqual(numbers(500));
+  for (let start = 0; start < 480; start += 30)
+    expect(new Set([...order.subarray(start, start + 30)].map((image) => Math.floor(image / 10))).size).toBe(3);
+  expect(order.subarray(0, 30)).not.toEqual(order.slice(0, 30).sort());
+});
+
 describe("workers", () => {
   it("own images by number, or whole blocks where there are enough", () => {
     const blocks = [0, 10, 11, 40, 60, 61, 70, 80];

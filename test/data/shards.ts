@@ -37,7 +37,7 @@ export function tarOf(files: Files): Buffer {
 
 /** One member; `header` may lie about its size. */
 export function tarMember(
-  header: ConstructorParameters<typeof Header>[0] & object,
+  header: { readonly path: string; readonly type?: Header["type"]; readonly size?: number; readonly linkpath?: string },
   content: string | Uint8Array,
 ): Buffer {
   const bytes = Buffer.from(content);
