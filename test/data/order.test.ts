@@ -4,7 +4,7 @@ import { fold, key, Random } from "../../src/tensor/random.ts";
 
 const root = (epoch: number) => fold(key(3), "order", epoch);
 const numbers = (length: number) => Array.from({ length }, (_, i) => i);
-const sorted = (order: Int32Array) => [...order.toSorted()];
+const sorted = (order: Int32Array) => Array.from(order.toSorted());
 
 describe("the order of an epoch", () => {
   it("is the permutation that runs have always had", () => {
