@@ -46,7 +46,10 @@ export const parquet: IndexedKind<z.infer<typeof parquetSpec>> = {
         const column = imageColumn(names[f]!, footer, image);
         const labelColumn = find(footer, label === undefined ? ["label", "fine_label"] : [label]);
         if (labelColumn === undefined && label !== undefined) throw missing(names[f]!, footer, label, "label");
-        known ??= labelColumn && classNames(footer, labelColumn.path[0]!);
+        const own = labelColumn && classNames(footer, labelColumn.path[0]!);
+        known ??= own;
+        if (own !== undefined && JSON.stringify(own) !== JSON.stringify(known))
+          throw new Error(`${names[f]} names other classes than the files before it; give files of one data set`);
         const values = labelColumn && (await labelsOf(bytes, footer, labelColumn, known !== undefined));
         const paths = await pathsOf(bytes, footer, column);
         let row = 0;

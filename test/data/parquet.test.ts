@@ -110,6 +110,16 @@ describe("Parquet files", () => {
     await expect((await open(bytes, { image: "kind" })).load(0)).rejects.toThrow(/^cannot read image row 0: .+$/);
   });
 
+  it("name the same classes", async () => {
+    const files = {
+      "0.parquet": parquetOf(rows, { classes: ["a", "b"] }),
+      "1.parquet": parquetOf(rows, { classes: ["b", "a"] }),
+    };
+    await expect(openSource({ kind: "parquet", path: writeFolder(temporaryFolder(), files) })).rejects.toThrow(
+      /^1\.parquet names other classes than the files before it/,
+    );
+  });
+
   it("have no label beyond the classes they name", async () => {
     await expect(open(parquetOf(rows, { classes: ["one"] }))).rejects.toThrow(
       /x\.parquet has the label 1, which is none of the 1 classes it names$/,
