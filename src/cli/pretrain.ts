@@ -1,5 +1,6 @@
 import { basename, join, resolve } from "node:path";
 import { Command, Option } from "commander";
+import { fixedFolder } from "../data/glob.ts";
 import { openSource } from "../data/source.ts";
 import { tasksOf } from "../train/tasks.ts";
 import { presets } from "../nn/vit.ts";
@@ -79,7 +80,9 @@ export function pretrainCommand(): Command {
         output.say(JSON.stringify(recipe, null, 2));
         return output.result(recipe);
       }
-      const out = options.out ?? join("runs", basename(resolve(images)));
+      const { data } = recipe;
+      const folder = data.kind === "glob" ? fixedFolder(data.path) : resolve(images);
+      const out = options.out ?? join("runs", basename(folder));
       const command = `layergraft ${process.argv.slice(2).join(" ")}`;
       const { finished } = await trainWithProgress({ recipe, out, command }, output);
       if (finished) await finishRun(out, recipe, output);

@@ -5,9 +5,11 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
-import { gunzip } from "node:zlib";
+import { gunzip, type ZlibOptions } from "node:zlib";
 import * as z from "zod";
+import { inMemory } from "./positioned.ts";
 import type { Source, Split } from "./source.ts";
+import { members } from "./tar-members.ts";
 
 export const cifarSpec = z.strictObject({
   kind: z.literal("cifar"),
@@ -59,7 +61,10 @@ export async function openCifar({ path, split, label }: z.infer<typeof cifarSpec
     [...train, ...test].some((name) => files.has(name)),
   );
   if (version === undefined)
-    throw new Error(`${path} is not CIFAR's binary version: it has neither data_batch_1.bin nor train.bin`);
+    throw new Error(
+      `${path} is not CIFAR's binary version: it has neither data_batch_1.bin nor train.bin; ` +
+        "other archives are read as plain .tar files: unpack it with gunzip first",
+    );
   const file = (name: string) => {
     const found = files.get(name);
     if (found === undefined) throw new Error(`${path} is not all of ${version.name}: it has no ${name}`);
@@ -111,29 +116,34 @@ export async function openCifar({ path, split, label }: z.infer<typeof cifarSpec
 async function readFiles(path: string): Promise<ReadonlyMap<string, Uint8Array>> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) throw new Error(`there is no file or folder ${path}`);
-  if (!found.isDirectory()) return untar(await unzip(path));
+  if (!found.isDirectory()) return untar(path, await unzip(path));
   const names = (await readdir(path)).filter((name) => known.has(name));
   return new Map(await Promise.all(names.map(async (name) => [name, await readFile(join(path, name))] as const)));
 }
 
+/** The archives have less than 200 MB unpacked; another one is not worth the memory. */
+const mostBytes = 2 ** 28;
+
 async function unzip(path: string): Promise<Uint8Array> {
   try {
-    return await promisify(gunzip)(await readFile(path));
+    if ((await stat(path)).size > mostBytes) throw new RangeError("it is too large");
+    return await promisify<Uint8Array, ZlibOptions, Buffer>(gunzip)(await readFile(path), {
+      maxOutputLength: mostBytes,
+    });
   } catch (error) {
+    if (error instanceof RangeError)
+      throw new Error(
+        `${path} is larger than CIFAR's archives; others are read as plain .tar files: unpack it with gunzip first`,
+        { cause: error },
+      );
     throw new Error(`${path} cannot be unpacked (${(error as Error).message}); download it again`, { cause: error });
   }
 }
 
-/** The plain files of a tar archive (POSIX ustar): blocks of 512 bytes, a header and then the content of each entry. */
-function untar(archive: Uint8Array): Map<string, Uint8Array> {
+/** The plain files of a tar archive. */
+async function untar(name: string, archive: Uint8Array): Promise<Map<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>();
-  const text = (from: number, length: number) =>
-    new TextDecoder().decode(archive.subarray(from, from + length)).replace(/\0.*$/s, "");
-  for (let at = 0; at + 512 <= archive.length && archive[at] !== 0;) {
-    const size = Number.parseInt(text(at + 124, 12), 8);
-    const isFile = ["", "0"].includes(text(at + 156, 1));
-    if (isFile) files.set(basename(text(at, 100)), archive.subarray(at + 512, at + 512 + size));
-    at += 512 + 512 * Math.ceil(size / 512);
-  }
+  for await (const member of members(inMemory(name, archive)))
+    files.set(basename(member.name), archive.subarray(member.offset, member.offset + member.size));
   return files;
 }

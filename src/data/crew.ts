@@ -1,5 +1,6 @@
 /** Worker threads that make rows. Each has its own share of the images, decodes and keeps only these. */
 import { Worker } from "node:worker_threads";
+import { workerOf } from "./order.ts";
 import type { Rows } from "./rows.ts";
 import type { Answer, Request, WorkerOptions } from "./worker.ts";
 
@@ -14,9 +15,14 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-/** Starts `count` worker threads. A thread that dies rejects everything that is asked of the crew from then on. */
-export function startCrew(options: WorkerOptions, count: number): Crew {
-  const share = { ...options, cacheBytes: options.cacheBytes / count };
+/**
+ * Starts `count` worker threads; `blocks` are those of the images in use. A thread that dies rejects everything that is
+ * asked of the crew from then on.
+ */
+export function startCrew(options: WorkerOptions, count: number, blocks?: ArrayLike<number>): Crew {
+  const ownerOf = workerOf(blocks, count);
+  const index = options.index && { ...options.index, dependencies: [] }; // which no worker looks at
+  const share: WorkerOptions = { ...options, index, cacheBytes: options.cacheBytes / count };
   const waiting = new Map<number, Waiting>();
   let tickets = 0;
   let failure: Error | undefined;
@@ -53,7 +59,7 @@ export function startCrew(options: WorkerOptions, count: number): Crew {
     async make(epoch, indices) {
       if (count === 1) return ask(workers[0]!, epoch, indices);
       const places = workers.map((_, w) =>
-        Int32Array.from(indices.keys()).filter((row) => indices[row]! % count === w),
+        Int32Array.from(indices.keys()).filter((row) => ownerOf(indices[row]!) === w),
       );
       const parts = await Promise.all(
         workers.map((worker, w) =>

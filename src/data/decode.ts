@@ -27,10 +27,10 @@ export async function decode(file: string | Uint8Array, shortSide?: number): Pro
   return { width: info.width, height: info.height, data: info.channels === 3 ? data : repeatGrey(data, info.channels) };
 }
 
-/** `decode` of a file that is called `name` in messages. Rejects with one sentence when it cannot be read. */
-export async function readImage(path: string, name: string, shortSide?: number): Promise<Pixels> {
+/** `decode` of a file, or of what is being read of it, called `name` in messages. Rejects with one sentence. */
+export async function readImage(file: string | Promise<Uint8Array>, name: string, shortSide?: number): Promise<Pixels> {
   try {
-    return await decode(path, shortSide);
+    return await decode(await file, shortSide);
   } catch (error) {
     const reason = error instanceof Error ? error.message.trim().split("\n")[0] : String(error);
     throw new Error(`cannot read image ${name}: ${reason}`, { cause: error });

@@ -2,54 +2,61 @@
 import { dirname, resolve } from "node:path";
 import * as z from "zod";
 import { readImage } from "./decode.ts";
-import type { Source } from "./source.ts";
-import { readList } from "./split-file.ts";
+import { idOf, IndexBuilder, type IndexedKind, openIndexed, shortSideSpec, splitSpec, stampOf } from "./image-index.ts";
+import { LabelNames } from "./label-names.ts";
+import type { Split } from "./source.ts";
+import { type ListedImage, readList } from "./split-file.ts";
 
 export const listSpec = z.strictObject({
   kind: z.literal("list"),
   path: z.string().min(1).describe("text file with an image a line: its path and, if it has one, its label"),
   root: z.string().min(1).optional().describe("folder that paths in the list start from; default: the list's own"),
-  shortSide: z
-    .int()
-    .min(1)
-    .optional()
-    .describe("larger images are reduced to this shorter side, in pixels, while they are decoded"),
+  shortSide: shortSideSpec,
+  split: splitSpec.describe("of a list whose lines end in train, val or test; default: all images"),
 });
 
 /**
  * The images of a list, in its order. Labels are names or numbers; the classes are the different ones, sorted. One label
- * alone tells nothing apart, so it is none. No image is opened before it is asked for. Throws when the list is missing
- * or empty, or when only some of its lines have a label.
+ * alone tells nothing apart, so it is none. No image is opened before it is asked for. The index holds until the list is
+ * written.
  */
-export async function openList({ path, root, shortSide }: z.infer<typeof listSpec>): Promise<Source> {
-  const images = await readList(path);
-  const [first] = images;
-  const other = images.find(({ label }) => (label === undefined) !== (first!.label === undefined));
-  if (other !== undefined)
-    throw new Error(
-      `${path}, line ${other.line} has ${other.label === undefined ? "no label" : `the label ${other.label}`}, ` +
-        `unlike line ${first!.line}; give a label to all images or to none`,
-    );
-  const folder = resolve(root ?? dirname(path));
-  const names = new Set(images.map(({ label }) => label ?? ""));
-  const classes = names.size < 2 ? [] : [...names].sort(byNumberOrName);
-  const index = new Map(classes.map((name, i) => [name, i]));
-  return {
-    name: path,
-    length: images.length,
-    classes,
-    id: (i) => images[i]!.path,
-    label: (i) => index.get(images[i]!.label ?? "") ?? -1,
-    load: (i) => readImage(resolve(folder, images[i]!.path), images[i]!.path, shortSide),
-  };
-}
+export const list: IndexedKind<z.infer<typeof listSpec>> = {
+  key: ({ path }) => [resolve(path)],
 
-/** Numbers by size and before names; names by UTF-16 code units, as folders are. */
-function byNumberOrName(a: string, b: string): number {
-  const [x, y] = [Number(a), Number(b)];
-  if (Number.isNaN(x) || Number.isNaN(y)) {
-    if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1;
-    return a < b ? -1 : 1;
-  }
-  return x - y || (a < b ? -1 : 1);
-}
+  /** Throws when the list is missing or empty, or when only some of its lines have a label, or a split. */
+  async build({ path }) {
+    const stamp = await stampOf(resolve(path));
+    const images = new IndexBuilder();
+    const labels = new LabelNames();
+    const splits: Split[] = [];
+    let first: ListedImage | undefined;
+    for (const image of await readList(path)) {
+      first ??= image;
+      for (const what of ["label", "split"] as const)
+        if ((image[what] === undefined) !== (first[what] === undefined))
+          throw new Error(
+            `${path}, line ${image.line} has ${image[what] === undefined ? `no ${what}` : `the ${what} ${image[what]}`}, ` +
+              `unlike line ${first.line}; give a ${what} to all images or to none`,
+          );
+      const { label, split } = image;
+      images.add(image.path, {});
+      labels.push(label);
+      if (split !== undefined) splits.push(split);
+    }
+    return images.finish({
+      ...labels.facts(),
+      splitOf: splits.length === 0 ? undefined : (i) => splits[i]!,
+      dependencies: [stamp],
+    });
+  },
+
+  open({ path, root, shortSide, split }, index) {
+    const folder = resolve(root ?? dirname(path));
+    return openIndexed(index, {
+      name: path,
+      split,
+      splitHelp: "a word after each label, one of train, val and test",
+      load: (i) => readImage(resolve(folder, idOf(index, i)), idOf(index, i), shortSide),
+    });
+  },
+};

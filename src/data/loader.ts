@@ -1,15 +1,16 @@
 /** Batches for training, made ahead of time by worker threads. Batch (epoch, step) is a pure function of the seed. */
-import { fold, key, Random } from "../tensor/random.ts";
+import { fold, key } from "../tensor/random.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import { checkBad, type Skipped } from "./bad.ts";
 import { type Crew, startCrew } from "./crew.ts";
+import { epochOrder } from "./order.ts";
 import { rowMaker } from "./rows.ts";
-import { openSource, type Source, type SourceInput } from "./source.ts";
+import { indexOf, openSource, type Source, type SourceInput } from "./source.ts";
 import { sample } from "./subset.ts";
 import { shapeOf, type ViewInput, viewSpec } from "./views.ts";
 
 export interface Batch {
-  /** Per view its samples: [batch, 3, size, size] or [batch, length]. */
+  /** Per view its samples: [batch, 3, size, size] or [batch, length]; with ranks, batch / ranks of them. */
   readonly fields: Readonly<Record<string, Tensor<"float32">>>;
   /** The image in each row, as an index into the loader's source. */
   readonly indices: Int32Array;
@@ -19,7 +20,7 @@ export interface LoaderOptions {
   readonly source: SourceInput;
   /** Batch field → view. */
   readonly views: Readonly<Record<string, ViewInput>>;
-  /** Images per batch. */
+  /** Images per batch, over all ranks. */
   readonly batch: number;
   readonly seed: number;
   /** Worker threads, default 1. 0 does the work in the calling thread. Changes nothing but the time. */
@@ -30,6 +31,9 @@ export interface LoaderOptions {
   readonly maxBadShare?: number;
   /** Use only so many images, drawn by the seed. */
   readonly limit?: number;
+  /** Which of `ranks` processes this is, from 0; each gets an equal stretch of every batch. Default: the only one. */
+  readonly rank?: number;
+  readonly ranks?: number;
 }
 
 export interface Loader {
@@ -51,8 +55,15 @@ const batchesAhead = 2;
 /** Opens the source and starts the workers. Throws when the source has no image, or fewer than a batch. */
 export async function openLoader(options: LoaderOptions): Promise<Loader> {
   const { batch: batchSize, seed, workers = 1, cacheBytes = 2 ** 30, maxBadShare = 0.1, limit } = options;
+  const { rank = 0, ranks = 1 } = options;
+  const share = batchSize / ranks;
+  if (!Number.isInteger(share))
+    throw new Error(`a batch of ${batchSize} cannot be shared by ${ranks} ranks: set batch to a multiple of ${ranks}`);
+  if (!Number.isInteger(rank) || rank < 0 || rank >= ranks)
+    throw new Error(`there is no rank ${rank}: ${ranks} ranks have numbers 0 to ${ranks - 1}`);
   const views = Object.fromEntries(Object.entries(options.views).map(([name, view]) => [name, viewSpec.parse(view)]));
-  const source = sample(await openSource(options.source), limit, seed);
+  const index = await indexOf(options.source);
+  const source = sample(await openSource(options.source, index), limit, seed);
   const { length } = source;
   if (batchSize > length)
     throw new Error(
@@ -63,10 +74,12 @@ export async function openLoader(options: LoaderOptions): Promise<Loader> {
   const crew: Crew =
     workers === 0
       ? { make: rowMaker(source, rowOptions), close: async () => undefined }
-      : startCrew({ source: options.source, limit, length, ...rowOptions }, workers);
+      : startCrew({ source: options.source, index, limit, length, ...rowOptions }, workers, source.blocks);
 
   const stepsPerEpoch = Math.floor(length / batchSize);
-  const orderOf = remember((epoch) => new Random(fold(key(seed), "order", epoch)).permutation(length));
+  const orderOf = remember((epoch) =>
+    epochOrder(length, source.blocks, fold(key(seed), "order", epoch), source.window),
+  );
   const skipped = new Map<number, Skipped>();
   const ahead = new Map<number, Promise<Batch>>();
   let tried = 0;
@@ -74,13 +87,13 @@ export async function openLoader(options: LoaderOptions): Promise<Loader> {
 
   async function make(serial: number): Promise<Batch> {
     const epoch = Math.floor(serial / stepsPerEpoch);
-    const first = (serial % stepsPerEpoch) * batchSize;
-    const rows = await crew.make(epoch, orderOf(epoch).slice(first, first + batchSize));
+    const first = (serial % stepsPerEpoch) * batchSize + rank * share;
+    const rows = await crew.make(epoch, orderOf(epoch).slice(first, first + share));
     tried += rows.tried;
     for (const bad of rows.bad) skipped.set(bad.index, bad);
     checkBad([...skipped.values()], tried, length, maxBadShare);
     const fields = Object.entries(rows.fields).map(
-      ([name, data]) => [name, tensor("float32", [batchSize, ...shapeOf(views[name]!)], data)] as const,
+      ([name, data]) => [name, tensor("float32", [share, ...shapeOf(views[name]!)], data)] as const,
     );
     return { fields: Object.fromEntries(fields), indices: rows.indices };
   }
@@ -92,6 +105,8 @@ export async function openLoader(options: LoaderOptions): Promise<Loader> {
       if (!(epoch >= 0 && step >= 0 && step < stepsPerEpoch))
         throw new Error(`there is no step ${step} in epoch ${epoch}: an epoch has steps 0 to ${stepsPerEpoch - 1}`);
       const serial = epoch * stepsPerEpoch + step;
+      if (!Number.isSafeInteger(serial + batchesAhead))
+        throw new Error(`epoch ${epoch} is too far: ${stepsPerEpoch} steps each make more than 2^53 steps`);
       for (const other of ahead.keys()) if (other < serial || other > serial + batchesAhead) ahead.delete(other);
       const last = workers === 0 ? serial : serial + batchesAhead;
       for (let next = serial; next <= last; next++)

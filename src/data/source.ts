@@ -2,9 +2,15 @@
 import * as z from "zod";
 import { cifarSpec, openCifar } from "./cifar.ts";
 import { emojiSpec, openEmoji } from "./emoji/source.ts";
-import { folderSpec, openFolder } from "./folder.ts";
-import { listSpec, openList } from "./list.ts";
+import { folder, folderSpec } from "./folder.ts";
+import { glob, globSpec } from "./glob.ts";
+import type { BoundKind, ImageIndex, IndexedKind } from "./image-index.ts";
+import { keptIndex } from "./kept-index.ts";
+import { list, listSpec } from "./list.ts";
+import { parquet, parquetSpec } from "./parquet.ts";
 import { openSynthetic, syntheticSpec } from "./synthetic.ts";
+import { tar, tarSpec } from "./tar.ts";
+import { zip, zipSpec } from "./zip.ts";
 
 /** A decoded image: RGB, 8 bits a channel, interleaved, row after row. */
 export interface Pixels {
@@ -28,11 +34,28 @@ export interface Source {
   label(i: number): number;
   /** What image `i` is for, in a source that says so. */
   split?(i: number): Split;
+  /**
+   * Where ranges of images begin that are cheap to read together, such as the row groups of a Parquet file; ascending,
+   * the first is 0. An epoch takes a few of them at a time; see `epochOrder`.
+   */
+  readonly blocks?: ArrayLike<number>;
+  /** How many images may be mixed so that their blocks still fit into what the source keeps. */
+  readonly window?: number;
   /** Rejects with one sentence that names the image when it cannot be read. */
   load(i: number): Promise<Pixels>;
 }
 
-export const sourceSpec = z.discriminatedUnion("kind", [folderSpec, listSpec, cifarSpec, emojiSpec, syntheticSpec]);
+export const sourceSpec = z.discriminatedUnion("kind", [
+  folderSpec,
+  listSpec,
+  globSpec,
+  tarSpec,
+  zipSpec,
+  parquetSpec,
+  cifarSpec,
+  emojiSpec,
+  syntheticSpec,
+]);
 export type SourceSpec = z.infer<typeof sourceSpec>;
 /** A source as written down: whatever has a default may be left out. */
 export type SourceInput = z.input<typeof sourceSpec>;
@@ -45,12 +68,44 @@ export function defineSource(input: SourceInput): SourceSpec {
   return checked.data;
 }
 
-/** Opens a source. Throws one sentence when the description is wrong or there are no images. */
-export async function openSource(input: SourceInput): Promise<Source> {
+/**
+ * Opens a source. With the `index` of its images (see `indexOf`) no file is looked at; without, those kinds that have one
+ * find or build it. Throws one sentence when the description is wrong or there are no images.
+ */
+export async function openSource(input: SourceInput, index?: ImageIndex): Promise<Source> {
   const spec = defineSource(input);
-  if (spec.kind === "folder") return openFolder(spec);
-  if (spec.kind === "list") return openList(spec);
   if (spec.kind === "cifar") return openCifar(spec);
   if (spec.kind === "emoji") return openEmoji(spec);
-  return openSynthetic(spec);
+  if (spec.kind === "synthetic") return openSynthetic(spec);
+  const kind = indexedKind(spec);
+  return kind.open(index ?? (await keptIndex(kind)));
+}
+
+/** The index of a source's images, for threads that open the source as well; undefined for a kind that has none. */
+export async function indexOf(input: SourceInput): Promise<ImageIndex | undefined> {
+  const spec = defineSource(input);
+  return hasIndex(spec) ? keptIndex(indexedKind(spec)) : undefined;
+}
+
+type IndexedSpec = Exclude<SourceSpec, { kind: "cifar" | "emoji" | "synthetic" }>;
+
+function hasIndex(spec: SourceSpec): spec is IndexedSpec {
+  return !["cifar", "emoji", "synthetic"].includes(spec.kind);
+}
+
+function indexedKind(spec: IndexedSpec): BoundKind {
+  if (spec.kind === "folder") return bind(folder, spec);
+  if (spec.kind === "list") return bind(list, spec);
+  if (spec.kind === "tar") return bind(tar, spec);
+  if (spec.kind === "zip") return bind(zip, spec);
+  if (spec.kind === "parquet") return bind(parquet, spec);
+  return bind(glob, spec);
+}
+
+function bind<S extends SourceSpec>(kind: IndexedKind<S>, spec: S): BoundKind {
+  return {
+    key: [spec.kind, ...kind.key(spec)],
+    build: () => kind.build(spec),
+    open: (index) => kind.open(spec, index),
+  };
 }

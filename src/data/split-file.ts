@@ -2,41 +2,53 @@
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { isImageName } from "./decode.ts";
+import { splitWords } from "./image-index.ts";
+import type { Split } from "./source.ts";
 
 export interface ListedImage {
   readonly path: string;
   readonly label?: string;
+  readonly split?: Split;
   /** Of the text, from 1. */
   readonly line: number;
 }
 
 /**
  * The images that a text lists. The label is a line's last word, unless that ends like an image file: then the whole
- * line is the path. Paths may contain spaces; lines may end in CRLF; blank ones and a byte order mark are ignored.
+ * line is the path. After image file and label may stand the split: train, val, validation or test. Paths may contain
+ * spaces; lines may end in CRLF; blank ones and a byte order mark are ignored. Lines are decoded one at a time.
  */
-export function parseList(text: string): ListedImage[] {
-  return text
-    .replace(/^\uFEFF/, "")
-    .split("\n")
-    .flatMap((whole, i) => {
-      const content = whole.trim();
-      if (content === "") return [];
-      const [, path, label] = (isImageName(content) ? undefined : /^(.*\S)\s+(\S+)$/.exec(content)) ?? [];
-      return [path === undefined ? { path: content, line: i + 1 } : { path, label: label!, line: i + 1 }];
-    });
+export function* parseList(text: string | Uint8Array): Generator<ListedImage, void, undefined> {
+  const bytes = typeof text === "string" ? Buffer.from(text) : Buffer.from(text.buffer, text.byteOffset, text.length);
+  for (let line = 1, start = 0; start < bytes.length; line++) {
+    const found = bytes.indexOf("\n", start);
+    const end = found === -1 ? bytes.length : found;
+    const content = bytes.toString("utf8", start, end).trim(); // a byte order mark counts as white space
+    start = end + 1;
+    if (content !== "") yield parseLine(content, line);
+  }
+}
+
+function parseLine(content: string, line: number): ListedImage {
+  if (isImageName(content)) return { path: content, line };
+  const [, path, label, word] = /^(.*\S)\s+(\S+)\s+(\S+)$/.exec(content) ?? [];
+  const split = splitWords.get(word);
+  if (split !== undefined && isImageName(path!)) return { path: path!, label: label!, split, line };
+  const [, before, last] = /^(.*\S)\s+(\S+)$/.exec(content) ?? [];
+  return before === undefined ? { path: content, line } : { path: before, label: last!, line };
 }
 
 /** `parseList` of a file. Throws one sentence when there is no such file or it lists nothing. */
-export async function readList(path: string): Promise<ListedImage[]> {
+export async function readList(path: string): Promise<Iterable<ListedImage>> {
   const full = resolve(path);
-  const text = await readFile(full, "utf8").catch((error: NodeJS.ErrnoException) => {
+  const text = await readFile(full).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") throw new Error(`there is no file ${path} (looked for ${full})`);
     if (error.code === "EISDIR") throw new Error(`${path} is a folder; give a text file with an image a line`);
     throw error;
   });
-  const images = parseList(text);
-  if (images.length === 0) throw new Error(`${path} lists no image; it should have one a line, its path and its label`);
-  return images;
+  if (parseList(text).next().done === true)
+    throw new Error(`${path} lists no image; it should have one a line, its path and its label`);
+  return parseList(text);
 }
 
 /** Images of which a split file labels some: what they are called, and their classes. */
@@ -55,7 +67,7 @@ export interface Labelled {
  * or when a class has no image in the file.
  */
 export async function rowsOfSplitFile(path: string, { ids, labels, classes }: Labelled): Promise<number[]> {
-  const listed = await readList(path);
+  const listed = [...(await readList(path))];
   const find = finder(ids);
   const missing: string[] = [];
   const rows = new Set<number>();

@@ -1,8 +1,9 @@
 import type { Source } from "./source.ts";
 import { fold, key, Random } from "../tensor/random.ts";
 
-/** The images `indices` of `source`, in this order. */
+/** The images `indices` of `source`, in this order. Blocks are those of the source, when the order is ascending. */
 export function subset(source: Source, indices: ArrayLike<number>): Source {
+  const blocks = source.blocks && blocksOf(source.blocks, indices);
   return {
     name: source.name,
     classes: source.classes,
@@ -10,14 +11,48 @@ export function subset(source: Source, indices: ArrayLike<number>): Source {
     id: (i) => source.id(indices[i]!),
     label: (i) => source.label(indices[i]!),
     ...(source.split === undefined ? {} : { split: (i: number) => source.split!(indices[i]!) }),
+    ...(blocks === undefined ? {} : { blocks }),
+    ...(source.window === undefined ? {} : { window: source.window }),
     load: (i) => source.load(indices[i]!),
   };
+}
+
+/** The `length` images from `first` on: a subset that takes no memory. */
+export function slice(source: Source, first: number, length: number): Source {
+  return {
+    ...source,
+    length,
+    id: (i) => source.id(first + i),
+    label: (i) => source.label(first + i),
+    ...(source.split === undefined ? {} : { split: (i: number) => source.split!(first + i) }),
+    ...(source.blocks === undefined
+      ? {}
+      : {
+          blocks: Uint32Array.from([
+            0,
+            ...Array.from(source.blocks, (start) => start - first).filter((start) => start > 0 && start < length),
+          ]),
+        }),
+    load: (i) => source.load(first + i),
+  };
+}
+
+/** Where the blocks that `starts` begins begin among the rows `indices`, if these ascend. Blocks without a row go. */
+function blocksOf(starts: ArrayLike<number>, indices: ArrayLike<number>): Uint32Array | undefined {
+  const found: number[] = [];
+  for (let row = 0, next = 0; row < indices.length; row++) {
+    const index = indices[row]!;
+    if (row > 0 && index <= indices[row - 1]!) return undefined;
+    if (next < starts.length && index >= starts[next]!) found.push(row);
+    while (next < starts.length && index >= starts[next]!) next++;
+  }
+  return Uint32Array.from(found);
 }
 
 /** At most `limit` images, drawn by `seed`, in the source's order; the source itself when it has no more. */
 export function sample(source: Source, limit: number | undefined, seed: number): Source {
   if (limit === undefined || limit >= source.length) return source;
-  const drawn = new Random(fold(key(seed), "limit")).permutation(source.length).subarray(0, limit);
+  const drawn = new Random(fold(key(seed), "limit")).permutation(source.length).slice(0, limit);
   return subset(source, drawn.sort());
 }
 

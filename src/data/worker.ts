@@ -1,12 +1,15 @@
-/** Entry of a worker thread: opens the source again and answers requests for rows, one after the other. */
+/** Entry of a worker thread: opens the source and answers requests for rows, one after the other. */
 import { parentPort, workerData } from "node:worker_threads";
 import sharp from "sharp";
+import type { ImageIndex } from "./image-index.ts";
 import { rowMaker, type RowOptions, type Rows } from "./rows.ts";
 import { openSource, type SourceInput } from "./source.ts";
 import { sample } from "./subset.ts";
 
 export interface WorkerOptions extends RowOptions {
   readonly source: SourceInput;
+  /** Of the source's images, in memory that all threads share. Without it the source is opened from its files. */
+  readonly index?: ImageIndex | undefined;
   readonly limit: number | undefined;
   /** Number of images that the main thread found. */
   readonly length: number;
@@ -29,7 +32,7 @@ const opened = open();
 opened.catch(() => undefined); // reported with the first answer
 
 async function open() {
-  const source = sample(await openSource(options.source), options.limit, options.seed);
+  const source = sample(await openSource(options.source, options.index), options.limit, options.seed);
   if (source.length !== options.length)
     throw new Error(`${source.name} changed while it was opened: ${options.length} images, then ${source.length}`);
   return rowMaker(source, options);

@@ -87,7 +87,7 @@ export class Random {
 
   /** A random order of 0 … n-1 (Fisher and Yates). */
   permutation(n: number): Int32Array {
-    const order = Int32Array.from({ length: n }, (_, i) => i);
+    const order = new Int32Array(n).map((_, i) => i);
     for (let i = n - 1; i > 0; i--) {
       const j = this.integer(i + 1);
       const swapped = order[i]!;

@@ -57,7 +57,7 @@ export async function questionsOf(input: SourceInput, options: QuestionOptions =
   const spec = defineSource(input);
   if (spec.kind === "emoji") return ofEmoji(spec, options);
   const whole: SourceInput =
-    spec.kind === "cifar" ? { ...spec, split: "all" } : spec.kind === "folder" ? { ...spec, split: undefined } : spec;
+    spec.kind === "cifar" ? { ...spec, split: "all" } : "split" in spec ? { ...spec, split: undefined } : spec;
   return ofClasses(await openSource(whole), options);
 }
 

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { openLoader } from "../../src/data/loader.ts";
@@ -90,7 +90,11 @@ it("says what is wrong with the files", async () => {
   writeFileSync(path, readFileSync(path).subarray(0, 500));
   await expect(open(path)).rejects.toThrow("cannot be unpacked");
   writeArchive(path, { "readme.txt": new Uint8Array(3) });
-  await expect(open(path)).rejects.toThrow("it has neither data_batch_1.bin nor train.bin");
+  await expect(open(path)).rejects.toThrow(
+    "it has neither data_batch_1.bin nor train.bin; other archives are read as plain .tar files: unpack it with gunzip",
+  );
+  truncateSync(path, 2 ** 28 + 1);
+  await expect(open(path)).rejects.toThrow(/is larger than CIFAR's archives; others are read as plain \.tar files/);
   const { "data_batch_3.bin": third, ...others } = cifar10();
   writeArchive(path, others);
   await expect(open(path)).rejects.toThrow("is not all of CIFAR-10: it has no data_batch_3.bin");

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { tarOf } from "./shards.ts";
 
 export type Files = Readonly<Record<string, Uint8Array>>;
 
@@ -48,17 +49,8 @@ export function cifar100(): Files {
 
 /** Writes the files as an archive, or into a folder; returns its path. */
 export function writeArchive(path: string, files: Files, folder = "cifar-batches-bin/"): string {
-  const entry = (name: string, type: string, content: Uint8Array) => {
-    const header = Buffer.alloc(512);
-    header.write(name, 0);
-    header.write(`${content.length.toString(8).padStart(11, "0")}\0`, 124);
-    header.write(type, 156);
-    header.write("ustar\x0000", 257);
-    return [header, content, Buffer.alloc((512 - (content.length % 512)) % 512)];
-  };
-  const none = new Uint8Array(0);
-  const entries = Object.entries(files).flatMap(([name, content]) => entry(`${folder}${name}`, "0", content));
-  writeFileSync(path, gzipSync(Buffer.concat([...entry(folder, "5", none), ...entries, Buffer.alloc(1024)])));
+  const named = Object.entries(files).map(([name, content]) => [`${folder}${name}`, content]);
+  writeFileSync(path, gzipSync(tarOf({ [folder]: "", ...Object.fromEntries(named) })));
   return path;
 }
 

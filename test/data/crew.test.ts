@@ -3,12 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { startCrew } from "../../src/data/crew.ts";
-import type { SourceInput } from "../../src/data/source.ts";
+import { rowMaker } from "../../src/data/rows.ts";
+import { openSource, type SourceInput } from "../../src/data/source.ts";
 import { noise } from "../../src/data/views.ts";
 
-function crewOn(source: SourceInput, length = 8) {
-  const options = { views: { noise: noise(4) }, seed: 0, cacheBytes: 0, maxBadShare: 0.1, limit: undefined };
-  return startCrew({ source, length, ...options }, 2);
+const rowOptions = { views: { noise: noise(4) }, seed: 0, cacheBytes: 0, maxBadShare: 0.1 };
+
+function crewOn(source: SourceInput, length = 8, blocks?: readonly number[]) {
+  return startCrew({ source, length, limit: undefined, ...rowOptions }, 2, blocks);
 }
 
 describe("crew", () => {
@@ -25,6 +27,15 @@ describe("crew", () => {
     await expect(crew.make(0, Int32Array.of(0, 1))).rejects.toThrow(
       "synthetic changed while it was opened: 8 images, then 7",
     );
+    await crew.close();
+  });
+
+  it("gives a block of images to one worker, and the same rows", async () => {
+    const source = { kind: "synthetic", length: 40, size: 8 } as const;
+    const crew = crewOn(source, 40, [0, 3, 4, 9, 20, 21, 30, 38]);
+    const indices = Int32Array.of(39, 3, 5, 22, 8, 0, 20);
+    const alone = rowMaker(await openSource(source), { ...rowOptions });
+    expect((await crew.make(0, indices)).fields).toEqual((await alone(0, indices)).fields);
     await crew.close();
   });
 

@@ -1,9 +1,9 @@
-import { mkdtemp, mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { openSource, type Pixels } from "../../src/data/source.ts";
+import { openSource, type Pixels, type Source } from "../../src/data/source.ts";
 
 let root = "";
 beforeEach(async () => {
@@ -26,6 +26,8 @@ async function put(path: string, image = flat("#ff0000")): Promise<void> {
 function pixel({ data, width }: Pixels, x: number, y: number): number[] {
   return [...data.subarray((y * width + x) * 3, (y * width + x) * 3 + 3)];
 }
+
+const idsOf = ({ length, id }: Source) => Array.from({ length }, (_, i) => id(i));
 
 async function load(name: string, changes = {}): Promise<Pixels> {
   const source = await open(changes);
@@ -101,6 +103,54 @@ describe("folder", () => {
     await symlink(root, join(root, "a", "again"), "dir");
     await symlink(join(root, "a", "1.png"), join(root, "a", "2.png"));
     expect((await open()).length).toBe(2);
+  });
+
+  it("finds an image once for each way that leads to it without going round", async () => {
+    await put("a/1.png");
+    await put("b/2.png");
+    await symlink(join(root, "b"), join(root, "a", "b"), "dir");
+    await symlink(join(root, "a"), join(root, "b", "a"), "dir");
+    await symlink(join(root, "gone.png"), join(root, "a", "gone.png"));
+    const source = await open();
+    expect(idsOf(source)).toEqual(["a/1.png", "a/b/2.png", "b/2.png", "b/a/1.png"]);
+  });
+
+  it("ends where folders link to one another in ever more ways", async () => {
+    const names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for (const name of names) await mkdir(join(root, name));
+    for (const name of names)
+      for (const other of names) await symlink(join(root, other), join(root, name, `to-${other}`), "dir");
+    await put("a/1.png");
+    expect((await open()).length).toBe(1 + 7 + 7 * 6 + 7 * 6 * 5 + 7 * 6 * 5 * 4); // of 13,700 ways
+  });
+
+  it("orders paths as text, folders and files alike", async () => {
+    const names = [
+      "a/z.png",
+      "a-b/1.png",
+      "a.png",
+      "a!.png",
+      "a0/1.png",
+      "\uFF5E.png",
+      "😀/1.png",
+      "é/1.png",
+      "Z/1.png",
+    ];
+    for (const name of names) await put(name);
+    expect(idsOf(await open())).toEqual([...names].sort());
+  });
+
+  it.runIf(process.platform === "linux")("reads images whose names are not UTF-8", async () => {
+    await put("plain.png", flat("#00ff00"));
+    const name = Buffer.from([0xe9, 0x74, 0xe9, 0x2e, 0x70, 0x6e, 0x67]); // été.png in Latin-1
+    const dir = Buffer.concat([Buffer.from(root), Buffer.from([0x2f, 0xff])]);
+    await mkdir(dir);
+    await copyFile(join(root, "plain.png"), Buffer.concat([dir, Buffer.from("/"), name]));
+    const source = await open();
+    expect(idsOf(source)).toEqual(["plain.png", "\uFFFD/\uFFFDt\uFFFD.png"]);
+    expect(pixel(await source.load(1), 0, 0)).toEqual([0, 255, 0]);
+    await rm(dir, { recursive: true });
+    await expect(source.load(1)).rejects.toThrow(/^cannot read image \uFFFD\/.*: ENOENT/);
   });
 
   it("says what is wrong with a folder", async () => {

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { encodePng } from "../../src/data/png.ts";
-import { openSource } from "../../src/data/source.ts";
+import { openSource, type Split } from "../../src/data/source.ts";
 import { temporaryFolder } from "../run/temporary.ts";
 
 /** A folder `pictures` with three one-colour images, and beside it a list of this text. */
@@ -17,7 +17,7 @@ async function listOf(text: string): Promise<string> {
   return dir;
 }
 
-const open = async (text: string, changes: { root?: string; shortSide?: number } = {}) => {
+const open = async (text: string, changes: { root?: string; shortSide?: number; split?: Split } = {}) => {
   const dir = await listOf(text);
   const root = changes.root === undefined ? {} : { root: join(dir, changes.root) };
   return openSource({ kind: "list", path: join(dir, "list.txt"), ...changes, ...root });
@@ -57,6 +57,21 @@ describe("a list of images", () => {
   it("reduces large images", async () => {
     const { width, height } = await (await open("a.png", { root: "pictures", shortSide: 2 })).load(0);
     expect([width, height]).toEqual([4, 2]);
+  });
+
+  it("has the splits that its lines end in", async () => {
+    const text = "a.png bat train\nc d.png owl test\nb.png owl train";
+    const all = await open(text, { root: "pictures" });
+    expect([0, 1, 2].map((i) => all.split!(i))).toEqual(["train", "test", "train"]);
+    const train = await open(text, { root: "pictures", split: "train" });
+    expect(facts(train)).toEqual([
+      ["a.png", 0],
+      ["b.png", 1],
+    ]);
+    expect((await train.load(1)).data[0]).toBe(50);
+    await expect(open(text, { split: "validation" })).rejects.toThrow(/list\.txt has no validation split$/);
+    await expect(open("a.png bat\n", { split: "train" })).rejects.toThrow("has no splits; they would be a word after");
+    await expect(open("a.png 1 val\nb.png 2\n")).rejects.toThrow("line 2 has no split, unlike line 1; give a split to");
   });
 
   it("says what is wrong", async () => {

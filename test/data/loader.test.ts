@@ -112,6 +112,32 @@ describe("loader", () => {
     );
   });
 
+  it("shares every batch out among ranks", async () => {
+    const whole = await epochs(await loader({ workers: 0 }), 2);
+    const ranks = [];
+    for (const rank of [0, 1]) ranks.push(await epochs(await loader({ rank, ranks: 2, workers: rank }), 2));
+    for (const [b, batch] of whole.entries()) {
+      const parts = ranks.map((batches) => batches[b]!);
+      expect(parts.flatMap(({ indices }) => [...indices])).toEqual([...batch.indices]);
+      for (const [name, { shape, data }] of Object.entries(batch.fields)) {
+        expect(parts.map(({ fields }) => fields[name]!.shape[0])).toEqual([2, 2]);
+        expect(shape[0]).toBe(4);
+        expect(parts.flatMap(({ fields }) => [...fields[name]!.data])).toEqual([...data]);
+      }
+    }
+    await expect(loader({ rank: 0, ranks: 3 })).rejects.toThrow(
+      "a batch of 4 cannot be shared by 3 ranks: set batch to a multiple of 3",
+    );
+    await expect(loader({ rank: 2, ranks: 2 })).rejects.toThrow("there is no rank 2: 2 ranks have numbers 0 to 1");
+  });
+
+  it("refuses an epoch whose steps cannot be counted", async () => {
+    const far = await loader({ workers: 0 });
+    await expect(far.batch(2 ** 51, 0)).rejects.toThrow("epoch 2251799813685248 is too far");
+    await expect(far.batch(Infinity, 0)).rejects.toThrow("is too far");
+    expect((await far.batch(2 ** 50, 0)).indices.length).toBe(4);
+  });
+
   it("rejects after close", async () => {
     const closed = await loader();
     await closed.close();

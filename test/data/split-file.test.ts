@@ -7,7 +7,7 @@ import { temporaryFolder } from "../run/temporary.ts";
 describe("a list", () => {
   it("has a path and a label a line, whatever ends it", () => {
     const text = "\uFEFFtrain/a/x.JPEG 0\r\n\r\n  train/b/two  words.JPEG\t1 \r\ntrain/b/y.JPEG   cat";
-    expect(parseList(text)).toEqual([
+    expect([...parseList(text)]).toEqual([
       { path: "train/a/x.JPEG", label: "0", line: 1 },
       { path: "train/b/two  words.JPEG", label: "1", line: 3 },
       { path: "train/b/y.JPEG", label: "cat", line: 4 },
@@ -15,7 +15,7 @@ describe("a list", () => {
   });
 
   it("has no label where a line ends like an image", () => {
-    expect(parseList("two words.jpg\nalone\n")).toEqual([
+    expect([...parseList("two words.jpg\nalone\n")]).toEqual([
       { path: "two words.jpg", line: 1 },
       { path: "alone", line: 2 },
     ]);

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { openSource, type Source, type Split } from "../../src/data/source.ts";
-import { sample, stratifiedSample, subset } from "../../src/data/subset.ts";
+import { sample, slice, stratifiedSample, subset } from "../../src/data/subset.ts";
 
 const idsOf = (source: Source) => Array.from({ length: source.length }, (_, i) => source.id(i));
 
@@ -11,6 +11,17 @@ it("a subset is the same images under other numbers", async () => {
   expect([part.label(1), part.split!(0), part.split!(1)]).toEqual([whole.label(2), "test", "train"]);
   expect(await part.load(0)).toEqual(await whole.load(7));
   expect(subset(whole, [7]).split).toBeUndefined();
+});
+
+it("blocks are those of the images that are left", async () => {
+  const whole: Source = { ...(await openSource({ kind: "synthetic", length: 12 })), blocks: [0, 4, 6, 9] };
+  expect(Array.from(subset(whole, [1, 3, 7, 9, 11]).blocks!)).toEqual([0, 2, 3]);
+  expect(Array.from(subset(whole, [6, 7, 8]).blocks!)).toEqual([0]);
+  expect(subset(whole, [3, 1]).blocks).toBeUndefined();
+  const part = slice(whole, 5, 5);
+  expect(Array.from(part.blocks!)).toEqual([0, 1, 4]);
+  expect(idsOf(part)).toEqual(idsOf(whole).slice(5, 10));
+  expect(await part.load(1)).toEqual(await whole.load(6));
 });
 
 it("a sample is drawn by the seed, in order", async () => {

@@ -1,10 +1,10 @@
 /** Drawings as pixels: rendered once per machine, then read from a file in the user's cache folder. */
 import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
-import { mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
+import { cacheFolder, writeCached } from "../cache-folder.ts";
 import { readInstalled, type Style, versionOf } from "./installed.ts";
 
 /** Pixels of the drawings of one style: size × size RGB, on white. */
@@ -36,36 +36,23 @@ interface IconSet {
 export async function openRaster(style: Style, icons: readonly string[], size: number): Promise<Raster> {
   const bytes = size * size * 3;
   const file = await cacheFile(style, icons, size);
-  const cached = await stat(file).catch(() => undefined);
-  if (cached?.size === bytes * icons.length) return fileRaster(file, bytes);
+  const cached = file === undefined ? undefined : await stat(file).catch(() => undefined);
+  if (cached?.size === bytes * icons.length) return fileRaster(file!, bytes);
   const pixels = await render(style, icons, size);
-  return (await write(file, pixels))
+  return file !== undefined && (await writeCached(file, [pixels]))
     ? fileRaster(file, bytes)
     : { read: async (i) => pixels.slice(i * bytes, (i + 1) * bytes) };
 }
 
 /** Named by everything that the pixels depend on. */
-async function cacheFile(style: Style, icons: readonly string[], size: number): Promise<string> {
+async function cacheFile(style: Style, icons: readonly string[], size: number): Promise<string | undefined> {
   const version = await versionOf(`@iconify-json/${style}`);
   const content = createHash("sha256")
     .update(JSON.stringify([icons, sharp.versions.rsvg]))
     .digest("hex")
     .slice(0, 12);
-  const home = process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache");
-  return join(home, "layergraft", `emoji-${style}-${version}-${size}px-${content}.rgb`);
-}
-
-async function write(file: string, pixels: Uint8Array): Promise<boolean> {
-  const temporary = `${file}.${process.pid}.${Math.trunc(performance.now() * 1000)}.tmp`;
-  try {
-    await mkdir(join(file, ".."), { recursive: true });
-    await writeFile(temporary, pixels);
-    await rename(temporary, file);
-    return true;
-  } catch {
-    await rm(temporary, { force: true }).catch(() => undefined);
-    return false;
-  }
+  const folder = cacheFolder();
+  return folder && join(folder, `emoji-${style}-${version}-${size}px-${content}.rgb`);
 }
 
 /** The file is opened for each read (some 20 µs): a source has no end at which to close it. */
