@@ -41,7 +41,7 @@ export async function writeTransformers(
   const model = join(dir, "onnx", file);
   mkdirSync(join(dir, "onnx"), { recursive: true });
   writeJson(join(dir, "config.json"), configOf(subject, head, name));
-  writeJson(join(dir, "preprocessor_config.json"), processorOf(subject.view));
+  writeJson(join(dir, "preprocessor_config.json"), processorConfig(subject.view));
   writeWeights(join(dir, "model.safetensors"), huggingFaceWeights(subject, head), { format: "pt" });
   writeFileAtomic(model, exportOnnx(subject, options));
   return checkOnnx(model, subject, options, executable);
@@ -73,10 +73,10 @@ function configOf({ model }: Exportable, head: Head | undefined, dtype: string) 
 }
 
 /**
- * `CLIPImageProcessor` is the one that both libraries resize by the shorter side and crop with. In Node, Transformers.js
+ * `preprocessor_config.json`. `CLIPImageProcessor` is the one that both libraries resize by the shorter side and crop with. In Node, Transformers.js
  * antialiases with Lanczos (1) alone; bilinear (2) and bicubic (3) would pick single pixels of a large image.
  */
-function processorOf({ size, resize, mean, std }: CenterView) {
+export function processorConfig({ size, resize, mean, std }: CenterView) {
   return {
     image_processor_type: "CLIPImageProcessor",
     do_convert_rgb: true,
