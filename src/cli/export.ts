@@ -95,7 +95,7 @@ function usage({ target, out, model, head }: Exported): string[] {
     ];
   if (target === "onnx")
     return [
-      'import { InferenceSession, Tensor } from "onnxruntime-node";',
+      `import { InferenceSession, Tensor } from ${text("onnxruntime-node")};`,
       `const session = await InferenceSession.create(${text(out)});`,
       `const { ${head === undefined ? "pooler_output" : "logits"} } = await session.run({ pixel_values: new Tensor("float32", pixels, [1, 3, ${imageSize}, ${imageSize}]) });`,
     ];
