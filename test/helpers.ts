@@ -251,8 +251,8 @@ export function nodesOf(model: Uint8Array): Node[] {
     });
 }
 
-/** The length-delimited fields of a message. */
-function fieldsOf(bytes: Uint8Array): { id: number; bytes: Uint8Array }[] {
+/** The length-delimited fields of a protobuf message, in order. */
+export function fieldsOf(bytes: Uint8Array): { id: number; bytes: Uint8Array }[] {
   const reader = protobuf.Reader.create(bytes);
   const fields: { id: number; bytes: Uint8Array }[] = [];
   while (reader.pos < reader.len) {

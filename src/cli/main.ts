@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander";
 import { conflictCommand } from "./conflict.ts";
 import { demoCommand } from "./demo.ts";
 import { evaluateCommand } from "./evaluate.ts";
+import { exportCommand } from "./export.ts";
 import { graftPlanCommand } from "./graft-plan.ts";
 import { pretrainCommand } from "./pretrain.ts";
 import { reportCommand } from "./report.ts";
@@ -20,6 +21,7 @@ const program = new Command("layergraft")
   .addCommand(demoCommand())
   .addCommand(pretrainCommand())
   .addCommand(evaluateCommand())
+  .addCommand(exportCommand())
   .addCommand(conflictCommand())
   .addCommand(studyCommand())
   .addCommand(graftPlanCommand())

@@ -34,7 +34,7 @@ export async function measure(path: string, output: Output, options: MeasureOpti
   if (inTable.length > 0) {
     let last: Measured | undefined;
     const onScore = (measured: Measured) => {
-      if (isFineTuned(measured.score)) keep(isRun ? path : out, measured.contender.name, measured.score, output);
+      if (isFineTuned(measured.score)) keep(isRun ? path : out, measured, measured.score, output);
       if (measured.score.predictions !== undefined && isBetterToShow(measured, last)) last = measured;
     };
     const evaluation = await evaluate(path, { ...rest, protocols: inTable, onProgress, onScore });
@@ -57,11 +57,17 @@ export async function measure(path: string, output: Output, options: MeasureOpti
 const isFineTuned = (score: Score): score is FineTuned => "parameters" in score;
 
 /** Encoder and head as one file, which can be used as a checkpoint; of a checkpoint file only where there is a folder for it. */
-function keep(dir: string | undefined, name: string, { parameters, model, view }: FineTuned, output: Output): void {
+function keep(
+  dir: string | undefined,
+  { contender, task }: Measured,
+  { parameters, model, view }: FineTuned,
+  output: Output,
+): void {
   if (dir === undefined) return;
-  const path = join(dir, "fine-tuned", `${name}.safetensors`);
+  const path = join(dir, "fine-tuned", `${contender.name}.safetensors`);
   mkdirSync(dirname(path), { recursive: true });
-  writeWeights(path, parameters, { model: JSON.stringify(model), view: JSON.stringify(view), encoder: "" });
+  const setup = { model: JSON.stringify(model), view: JSON.stringify(view), encoder: "" };
+  writeWeights(path, parameters, { ...setup, classes: JSON.stringify(task.question!.classes) });
   output.say(`saved ${path}`);
 }
 

@@ -39,10 +39,20 @@ export interface EncoderOptions extends ExecutableOptions {
  * Throws one sentence when there is none.
  */
 export async function loadEncoder(path: string, options: EncoderOptions & { stage?: string } = {}): Promise<Encoder> {
-  const file = checkpointFile(path, options.stage);
+  const { model, view, parameters } = readEncoder(path, options.stage);
+  return createEncoder(model, view, parameters, options);
+}
+
+/** An encoder as it lies in a file, with what the header says of it. */
+export interface SavedEncoder extends Pick<Encoder, "model" | "view" | "parameters"> {
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** What `loadEncoder` makes an encoder of. */
+export function readEncoder(path: string, stage?: string): SavedEncoder {
+  const file = checkpointFile(path, stage);
   const { metadata, tensors } = readCheckpoint(file, (name) => !name.startsWith("optimizer."));
-  const { model, view } = setupIn(file, metadata);
-  return createEncoder(model, view, belowPrefix(tensors, metadata["encoder"] ?? ""), options);
+  return { ...setupIn(file, metadata), parameters: belowPrefix(tensors, metadata["encoder"] ?? ""), metadata };
 }
 
 /** What a checkpoint file says of its model and of the images it wants. */
@@ -69,13 +79,8 @@ export async function createEncoder(
   parameters: ReadonlyMap<string, Tensor>,
   { batch = 64, ...options }: EncoderOptions = {},
 ): Promise<Encoder> {
-  const { scope, features } = encoderGraph(model, batch);
-  const used = new Map<string, Tensor>();
-  for (const name of scope.variables.keys()) {
-    const value = parameters.get(name);
-    if (value === undefined) throw new Error(`the encoder needs a tensor ${name}, but the checkpoint has none`);
-    used.set(name, value);
-  }
+  const { features } = encoderGraph(model, batch);
+  const used = encoderParameters(model, parameters);
   const program = await compile({ features }, options);
   program.bind({ inputs: Object.fromEntries(used) });
   const { width, imageSize } = model;
@@ -102,6 +107,17 @@ export async function createEncoder(
     },
     release: () => program.release(),
   };
+}
+
+/** Of `parameters` those that the encoder itself consists of. Throws when one is missing. */
+export function encoderParameters(model: VitConfig, parameters: Encoder["parameters"]): Map<string, Tensor> {
+  const used = new Map<string, Tensor>();
+  for (const name of encoderGraph(model, 1).scope.variables.keys()) {
+    const value = parameters.get(name);
+    if (value === undefined) throw new Error(`the encoder needs a tensor ${name}, but the checkpoint has none`);
+    used.set(name, value);
+  }
+  return used;
 }
 
 /** The parameters an encoder starts from before any training. */

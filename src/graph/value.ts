@@ -41,6 +41,8 @@ export interface Op<A extends Attrs = Attrs> {
 
 /** Receives ONNX nodes while a graph is lowered. */
 export interface Emitter {
+  /** Whether operators outside the ONNX standard must be avoided. */
+  readonly standard: boolean;
   /** Adds a node and returns the name of its first result; `results` names how many it has. */
   node(
     op: string,

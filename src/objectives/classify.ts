@@ -7,7 +7,7 @@ import { normal } from "../nn/init.ts";
 import { linear, norm } from "../nn/layers.ts";
 import { softCrossEntropy } from "../nn/losses.ts";
 import type { Scope } from "../nn/scope.ts";
-import { encode, patches, type VitConfig } from "../nn/vit.ts";
+import { encode, type Observer, patches, type VitConfig } from "../nn/vit.ts";
 import { bare } from "./heads.ts";
 import type { Objective, Values } from "./objective.ts";
 
@@ -49,20 +49,30 @@ export function classify(model: VitConfig, options: ClassifyOptions): Objective 
   };
 }
 
-/** Scores of the classes [B, C] for `images`; without `dropPath` all branches count, as in evaluation. */
+/**
+ * Scores of the classes [B, C] for `images`; without `dropPath` all branches count, as in evaluation. An `observe` sees
+ * all tokens up to the last block, which costs more than the class token alone.
+ */
 export function logits(
   p: Scope,
   model: VitConfig,
   { classes, pooling, firstLayer }: Omit<ClassifyOptions, "dropPath">,
   { images, dropPath }: Values,
+  observe?: Observer,
 ): Value {
   const branches = dropPath === undefined ? {} : { branches: dropPath };
-  const asked = pooling === "cls" ? ({ tokens: "cls" } as const) : { finalNorm: false };
-  const tokens = encode(p, model, patches(images!, model.patchSize), { lineage: "mae", ...asked, ...branches });
+  const watched = observe === undefined ? {} : { observe };
+  const asked = pooling === "mean" ? { finalNorm: false } : observe === undefined ? ({ tokens: "cls" } as const) : {};
+  const tokens = encode(p, model, patches(images!, model.patchSize), {
+    lineage: "mae",
+    ...asked,
+    ...branches,
+    ...watched,
+  });
   const [batch, count, width] = tokens.shape as [number, number, number];
   const feature =
     pooling === "cls"
-      ? op.reshape(tokens, [batch, width])
+      ? op.reshape(op.slice(tokens, 1, 0, 1), [batch, width])
       : norm(p.at("fc_norm"), op.reduceMean(op.slice(tokens, 1, 1, count), { axis: 1 }));
   const head = p.at("head");
   // timm cuts the normal distribution at ±2, which is 100,000 deviations here

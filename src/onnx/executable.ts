@@ -64,6 +64,32 @@ export async function compile(
   };
 }
 
+/** A model file, ours or not: shapes are what the file says, and are known once it has run. */
+export interface ModelFile {
+  run(feeds: Tensors): Promise<Record<string, Tensor<"float32">>>;
+  release(): Promise<void>;
+}
+
+/** Opens a model whose outputs are float32. Throws the runtime's message when it cannot be loaded. */
+export async function openModelFile(path: string, options: ExecutableOptions = {}): Promise<ModelFile> {
+  const session = await ort.InferenceSession.create(path, sessionOptions(options));
+  return {
+    async run(feeds) {
+      const given = Object.entries(feeds).map(([name, { dtype, data, shape }]) => [
+        name,
+        new ort.Tensor(dtype, data, shape),
+      ]);
+      const results = await session.run(Object.fromEntries(given) as Record<string, ort.Tensor>);
+      const taken = Object.entries(results).map(([name, { data, dims }]) => [
+        name,
+        tensor("float32", dims, data as Float32Array),
+      ]);
+      return Object.fromEntries(taken) as Record<string, Tensor<"float32">>;
+    },
+    release: () => session.release(),
+  };
+}
+
 function sessionOptions({
   provider = "cpu",
   threads,

@@ -6,6 +6,7 @@ import {
   type AttributeProto,
   elementTypes,
   encodeModel,
+  type GraphProto,
   type NodeProto,
   type TensorProto,
   valueInfo,
@@ -17,18 +18,32 @@ export interface Lowered {
   readonly inputs: ReadonlyMap<string, Type>;
 }
 
+/** One ONNX model that computes the named outputs. */
+export function lower(
+  outputs: Readonly<Record<string, Value>>,
+  metadata: Readonly<Record<string, string>> = {},
+): Lowered {
+  const { graph, inputs } = lowerGraph(outputs);
+  return { model: encodeModel(graph, metadata), inputs };
+}
+
+export interface LowerOptions {
+  /** Only operators of the ONNX standard, for any runtime; default: also what our runtime does faster. */
+  readonly standard?: boolean;
+}
+
 /**
- * One ONNX model that computes the named outputs.
+ * The graph of that model.
  *
  * The runtime does not execute nodes in file order: it walks back from the leaves, the last leaf first. Leaves (here:
  * accumulated gradients) are therefore written last, in the reverse of the order in which they become ready, so that the
  * backward pass frees activations from the top of the network down.
  */
-export function lower(
+export function lowerGraph(
   outputs: Readonly<Record<string, Value>>,
-  metadata: Readonly<Record<string, string>> = {},
-): Lowered {
-  const lowering = new Lowering();
+  { standard = false }: LowerOptions = {},
+): { graph: GraphProto; inputs: Lowered["inputs"] } {
+  const lowering = new Lowering(standard);
   const names = new Map<Value, string>();
   for (const value of reachable(Object.values(outputs))) names.set(value, lowering.value(value, names));
 
@@ -51,17 +66,14 @@ export function lower(
   const isLeaf = ({ node }: LoweredNode) => !node.output.some((name) => used.has(name));
   const leaves = nodes.filter(isLeaf).sort((a, b) => b.depth - a.depth);
   const ordered = [...nodes.filter((node) => !isLeaf(node)), ...leaves];
-  const model = encodeModel(
-    {
-      name: "layergraft",
-      node: ordered.map(({ node }) => node),
-      initializer: [...constants.values()],
-      input: [...inputs].map(([name, { dtype, shape }]) => valueInfo(name, dtype, shape)),
-      output: Object.entries(outputs).map(([name, { dtype, shape }]) => valueInfo(name, dtype, shape)),
-    },
-    metadata,
-  );
-  return { model, inputs };
+  const graph = {
+    name: "layergraft",
+    node: ordered.map(({ node }) => node),
+    initializer: [...constants.values()],
+    input: [...inputs].map(([name, { dtype, shape }]) => valueInfo(name, dtype, shape)),
+    output: Object.entries(outputs).map(([name, { dtype, shape }]) => valueInfo(name, dtype, shape)),
+  };
+  return { graph, inputs };
 }
 
 interface LoweredNode {
@@ -76,7 +88,12 @@ class Lowering implements Emitter {
   readonly inputs = new Map<string, Type>();
   readonly constants = new Map<string, TensorProto>();
   readonly depths = new Map<Value, number>();
+  readonly standard: boolean;
   #depth = 0;
+
+  constructor(standard: boolean) {
+    this.standard = standard;
+  }
 
   /** The name under which later nodes find the value. */
   value(value: Value, names: ReadonlyMap<Value, string>): string {

@@ -107,16 +107,17 @@ export const elementTypes = { float32: 1, int32: 6, int64: 7, bool: 9, float64: 
   number
 >;
 
+/** The same of types that only stored weights have. */
+export const storageTypes = { float16: 10, int8: 3 } as const;
+
 /** Bytes of a model file. Metadata travel as metadata_props. */
 export function encodeModel(graph: GraphProto, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+  const domains = new Set(["", ...graph.node.map(({ domain }) => domain)]);
   return modelProto
     .encode({
       ir_version: 10,
       producer_name: "layergraft",
-      opset_import: [
-        { domain: "", version: 21 },
-        { domain: "com.microsoft", version: 1 },
-      ],
+      opset_import: [...domains].map((domain) => ({ domain, version: domain === "" ? 21 : 1 })),
       graph,
       metadata_props: Object.entries(metadata).map(([key, value]) => ({ key, value })),
     })

@@ -1,4 +1,5 @@
 import { broadcast, type Shape, show } from "../../tensor/shape.ts";
+import { tensor } from "../../tensor/tensor.ts";
 import { apply, type Attrs, type Op, type Type, type Value } from "../value.ts";
 
 export interface MatmulOptions {
@@ -34,16 +35,19 @@ const matmulOp: Op<MatmulAttrs> = {
   lower: (emit, inputs, y) => {
     const { transA, transB, alpha } = y.attrs;
     if (!transA && !transB && alpha === 1) return emit.node("MatMul", inputs);
-    if (y.dtype === "float32") {
+    if (y.dtype === "float32" && !emit.standard) {
       const attrs = { transA: Number(transA), transB: Number(transB), alpha: { float: alpha } };
       return emit.node("FusedMatMul", inputs, attrs, { domain: "com.microsoft" });
     }
-    if (alpha !== 1) throw new Error(`MatMul: alpha needs float32, but the type is ${y.dtype}`);
+    if (alpha !== 1 && y.dtype !== "float32")
+      throw new Error(`MatMul: alpha needs float32, but the type is ${y.dtype}`);
     const swap = (name: string, shape: Shape) => {
       const axes = shape.map((_, i) => i);
       return emit.node("Transpose", [name], { perm: [...axes.slice(0, -2), axes.length - 1, axes.length - 2] });
     };
-    const a = transA ? swap(inputs[0]!, y.inputs[0]!.shape) : inputs[0]!;
+    const scale = () => emit.constant(tensor("float32", [], Float32Array.of(alpha)));
+    const scaled = alpha === 1 ? inputs[0]! : emit.node("Mul", [inputs[0]!, scale()]);
+    const a = transA ? swap(scaled, y.inputs[0]!.shape) : scaled;
     const b = transB ? swap(inputs[1]!, y.inputs[1]!.shape) : inputs[1]!;
     return emit.node("MatMul", [a, b]);
   },
