@@ -65,7 +65,10 @@ export function writeWeights(
 export function readCheckpoint(path: string, only?: (name: string) => boolean): TensorFile {
   const file = readWeights(path, only);
   if (file.metadata["sha256"] === undefined)
-    throw new Error(`${path} has no sha256 in its header; it was not written by layergraft as a checkpoint`);
+    throw new Error(
+      `${path} has no sha256 in its header; it was not written by layergraft as a checkpoint. ` +
+        `If it holds an encoder, make a checkpoint of it: layergraft import ${path}`,
+    );
   return file;
 }
 

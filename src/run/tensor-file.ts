@@ -1,18 +1,20 @@
 /**
  * Reading safetensors files of any size: the header first, then each tensor by positioned reads.
  * Node reads no file above 2 GiB in one piece, and a checkpoint need not stand in memory twice.
+ * 16-bit floats become float32. Other types that we do not compute with may stand in a file, but cannot be read.
  */
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { z } from "zod";
-import { allocate, bytesOf, type DType } from "../tensor/dtype.ts";
+import { allocate, type DType } from "../tensor/dtype.ts";
+import { fromBfloat16, fromFloat16 } from "../tensor/half.ts";
 import type { TensorFile } from "../tensor/safetensors.ts";
 import { type Shape, sizeOf } from "../tensor/shape.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 
 interface Entry {
   readonly name: string;
-  readonly dtype: DType;
+  readonly format: Format;
   readonly shape: Shape;
   /** Byte offsets in the data section, which begins after the header. */
   readonly start: number;
@@ -32,6 +34,43 @@ export interface HashedTensorFile extends TensorFile {
   readonly sha256: string;
 }
 
+/** A tensor of a file that is open; its data are read when asked for. */
+export interface LazyTensor {
+  /** The element type in the file, as the file calls it. */
+  readonly dtype: string;
+  readonly shape: Shape;
+  read(): Tensor;
+}
+
+/** An open file. */
+export interface OpenTensorFile {
+  readonly metadata: Readonly<Record<string, string>>;
+  /** In file order. */
+  readonly tensors: ReadonlyMap<string, LazyTensor>;
+  close(): void;
+}
+
+/** Opens a file to read some of its tensors. Throws one sentence that starts with the path when it is truncated or not valid. */
+export function openTensorFile(path: string): OpenTensorFile {
+  const file = openSync(path, "r");
+  try {
+    const { metadata, entries, dataStart } = readHeader(file, path);
+    const lazy = (entry: Entry): LazyTensor => ({
+      dtype: entry.format,
+      shape: entry.shape,
+      read: () => toTensor(entry, readRaw(file, entry, dataStart, path), path),
+    });
+    return {
+      metadata,
+      tensors: new Map(entries.map((entry) => [entry.name, lazy(entry)])),
+      close: () => closeSync(file),
+    };
+  } catch (error) {
+    closeSync(file);
+    throw error;
+  }
+}
+
 /**
  * Reads and hashes a file, keeping the tensors whose name passes `only` (default: all).
  * Throws one sentence that starts with the path when the file is truncated or not valid.
@@ -43,20 +82,49 @@ export function readTensorFile(path: string, only: (name: string) => boolean = (
     const hash = createHash("sha256");
     const chunk = new Uint8Array(chunkBytes);
     const tensors = new Map<string, Tensor>();
-    for (const { name, dtype, shape, start, end } of entries) {
-      const data = only(name) ? allocate(dtype, sizeOf(shape)) : undefined;
-      for (let at = start; at < end; at += chunkBytes) {
-        const length = Math.min(chunkBytes, end - at);
-        const target = data === undefined ? chunk : new Uint8Array(data.buffer, at - start, length);
-        readExactly(file, target, length, dataStart + at, path);
-        hash.update(target.subarray(0, length));
-      }
-      if (data !== undefined) tensors.set(name, tensor(dtype, shape, data));
+    for (const entry of entries) {
+      const { name, start, end } = entry;
+      const onBytes = (bytes: Uint8Array) => hash.update(bytes);
+      if (only(name)) tensors.set(name, toTensor(entry, readRaw(file, entry, dataStart, path, onBytes), path));
+      else
+        for (let at = start; at < end; at += chunkBytes) {
+          const length = Math.min(chunkBytes, end - at);
+          readExactly(file, chunk, length, dataStart + at, path);
+          hash.update(chunk.subarray(0, length));
+        }
     }
     return { metadata, tensors, sha256: hash.digest("hex") };
   } finally {
     closeSync(file);
   }
+}
+
+/** The bytes of one tensor. */
+function readRaw(
+  file: number,
+  { start, end }: Entry,
+  dataStart: number,
+  path: string,
+  onBytes?: (bytes: Uint8Array) => void,
+): ArrayBuffer {
+  const data = new ArrayBuffer(end - start);
+  for (let at = start; at < end; at += chunkBytes) {
+    const target = new Uint8Array(data, at - start, Math.min(chunkBytes, end - at));
+    readExactly(file, target, target.length, dataStart + at, path);
+    onBytes?.(target);
+  }
+  return data;
+}
+
+function toTensor({ name, format, shape }: Entry, data: ArrayBuffer, path: string): Tensor {
+  if (format === "F16") return tensor("float32", shape, fromFloat16(new Uint16Array(data)));
+  if (format === "BF16") return tensor("float32", shape, fromBfloat16(new Uint16Array(data)));
+  const dtype = dtypes[format];
+  if (dtype === undefined)
+    throw new Error(
+      `${path}: tensor ${name} has the type ${format}; supported: ${Object.keys(dtypes).join(", ")}, F16, BF16`,
+    );
+  return tensor(dtype, shape, allocate(dtype, sizeOf(shape), data));
 }
 
 /** Bytes per read and per hash update. */
@@ -65,12 +133,37 @@ const chunkBytes = 2 ** 22;
 /** The format's own limit; a larger number is a damaged length field. */
 const largestHeader = 100_000_000;
 
-const dtypes = { F32: "float32", F64: "float64", I64: "int64", I32: "int32", BOOL: "bool" } as const;
+/** Bytes of an element of every type that the format has in ordinary files. */
+const formats = {
+  F64: 8,
+  I64: 8,
+  U64: 8,
+  F32: 4,
+  I32: 4,
+  U32: 4,
+  F16: 2,
+  BF16: 2,
+  I16: 2,
+  U16: 2,
+  BOOL: 1,
+  I8: 1,
+  U8: 1,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+};
+type Format = keyof typeof formats;
+const dtypes: Partial<Record<Format, DType>> = {
+  F32: "float32",
+  F64: "float64",
+  I64: "int64",
+  I32: "int32",
+  BOOL: "bool",
+};
 
 const wholeNumber = z.int().nonnegative();
 const headerSchema = z.object({ __metadata__: z.record(z.string(), z.string()).optional() }).catchall(
   z.object({
-    dtype: z.enum(["F32", "F64", "I64", "I32", "BOOL"]),
+    dtype: z.enum(Object.keys(formats) as Format[]),
     shape: z.array(wholeNumber),
     data_offsets: z.tuple([wholeNumber, wholeNumber]),
   }),
@@ -83,6 +176,9 @@ function readHeader(file: number, path: string): Header {
   const lengthField = new Uint8Array(8);
   readExactly(file, lengthField, 8, 0, path);
   const length = Number(new DataView(lengthField.buffer).getBigUint64(0, true));
+  // a zip archive or a pickle, as torch.save writes them
+  if ((lengthField[0] === 0x50 && lengthField[1] === 0x4b) || (lengthField[0] === 0x80 && length > size))
+    throw new Error(`${path} was written by PyTorch; make a checkpoint of it first: layergraft import ${path}`);
   if (length > Math.min(size - 8, largestHeader)) throw fail(`its header says ${length} bytes, the file has ${size}`);
   const bytes = new Uint8Array(length);
   readExactly(file, bytes, length, 8, path);
@@ -104,15 +200,14 @@ function readHeader(file: number, path: string): Header {
       ([
         name,
         {
-          dtype: formatName,
+          dtype: format,
           shape,
           data_offsets: [start, end],
         },
       ]): Entry => {
-        const dtype = dtypes[formatName];
-        if (end - start !== sizeOf(shape) * bytesOf(dtype))
+        if (end - start !== sizeOf(shape) * formats[format])
           throw fail(`the shape and size of tensor ${name} do not agree`);
-        return { name, dtype, shape, start, end };
+        return { name, format, shape, start, end };
       },
     )
     .sort((a, b) => a.start - b.start || a.end - b.end);
@@ -127,7 +222,7 @@ function readHeader(file: number, path: string): Header {
   return { metadata, entries, dataStart: 8 + length };
 }
 
-function readExactly(file: number, target: Uint8Array, length: number, position: number, path: string): void {
+export function readExactly(file: number, target: Uint8Array, length: number, position: number, path: string): void {
   for (let done = 0; done < length;) {
     const count = readSync(file, target, done, length - done, position + done);
     if (count === 0) throw new Error(`${path} ends after byte ${position + done}: it was cut while being read`);
