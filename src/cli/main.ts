@@ -5,6 +5,7 @@ import { conflictCommand } from "./conflict.ts";
 import { demoCommand } from "./demo.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { graftPlanCommand } from "./graft-plan.ts";
+import { importCommand } from "./import.ts";
 import { pretrainCommand } from "./pretrain.ts";
 import { reportCommand } from "./report.ts";
 import { studyCommand } from "./study.ts";
@@ -20,6 +21,7 @@ const program = new Command("layergraft")
   .addCommand(demoCommand())
   .addCommand(pretrainCommand())
   .addCommand(evaluateCommand())
+  .addCommand(importCommand())
   .addCommand(conflictCommand())
   .addCommand(studyCommand())
   .addCommand(graftPlanCommand())
