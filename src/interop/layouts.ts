@@ -65,15 +65,13 @@ export function identify(path: string, named: NamedWeights, hints: Hints): Sized
   const refuse = (why: string) => new Error(`${path}: ${why}`);
   refuseOtherParts(named, refuse);
   const { width, patchSize } = patchOf(encoder.get("patch_embed.proj.weight")!, prefix, refuse);
-  const depth =
-    1 + Math.max(-1, ...[...encoder.keys()].map((name) => Number(/^blocks\.(\d{1,4})\./.exec(name)?.[1] ?? -1)));
-  if (depth === 0) throw refuse("it has a patch embedding but no blocks");
+  const depth = depthOf(encoder, "blocks", width);
   const grid = gridOf(encoder, prefix, refuse);
   const feature = encoder.has("fc_norm.weight") && !encoder.has("norm.weight") ? "mean" : "cls";
   const sizes = { imageSize: grid * patchSize, patchSize, width, depth };
 
   const weights = new Map<string, Weight>();
-  for (const [name, expected] of encoderShapes(sizes, feature)) {
+  const take = (name: string, expected: Shape) => {
     const found = encoder.get(name);
     if (found === undefined) throw refuse(`it lacks ${prefix}${name}, which ${whyNeeded(name)}`);
     if (!sameShape(found.shape, expected))
@@ -81,7 +79,10 @@ export function identify(path: string, named: NamedWeights, hints: Hints): Sized
         `${found.from[0]} has the shape ${show(found.shape)}, but a plain ViT of this width has ${show(expected)}`,
       );
     weights.set(name, found);
-  }
+  };
+  for (const [name, shape] of encoderShapes(sizes, feature)) take(name, shape);
+  const isDeeper = [...encoder.keys()].some((name) => name.startsWith("blocks.") && !weights.has(name));
+  if (depth === 0 || isDeeper) take(`blocks.${depth}.attn.qkv.weight`, [3 * width, width]);
   const positions = positionsIn(weights.get("pos_embed")!.read(), grid);
   const heads = headsOf(path, width, positions, hints);
   const model = { ...sizes, heads: heads.count };
@@ -91,17 +92,12 @@ export function identify(path: string, named: NamedWeights, hints: Hints): Sized
   for (const [name, value] of decoder.weights) weights.set(name, value);
   const leftOut = new Map<string, string[]>(decoder.leftOut);
   const unexpected: string[] = [];
-  for (const [name, { from }] of encoder) {
-    if (weights.has(name)) continue;
-    const reason = reasonWithin(name);
-    if (reason === undefined) unexpected.push(...from);
-    else leftOut.set(reason, [...(leftOut.get(reason) ?? []), ...from]);
-  }
-  for (const name of named.others) {
-    const reason = reasonOutside(name, prefix);
-    if (reason === undefined) unexpected.push(name);
-    else leftOut.set(reason, [...(leftOut.get(reason) ?? []), name]);
-  }
+  const leave = (names: readonly string[], reason: string | undefined) => {
+    if (reason !== undefined && !leftOut.has(reason)) leftOut.set(reason, []);
+    (reason === undefined ? unexpected : leftOut.get(reason)!).push(...names);
+  };
+  for (const [name, { from }] of encoder) if (!weights.has(name)) leave(from, reasonWithin(name));
+  for (const name of named.others) leave([name], reasonOutside(name, prefix));
   const hasDecoder = named.decoder.size > 0;
   return {
     layout: layoutOf({
@@ -180,6 +176,16 @@ function whyNeeded(name: string): string {
   return "the encoder needs";
 }
 
+/**
+ * Blocks from the first on whose attention has this width. Such a block has numbers in the file, so that no file can make
+ * us build a graph much larger than itself.
+ */
+function depthOf(weights: ReadonlyMap<string, Weight>, blocks: string, width: number): number {
+  let depth = 0;
+  while (sameShape(weights.get(`${blocks}.${depth}.attn.qkv.weight`)?.shape ?? [], [3 * width, width])) depth++;
+  return depth;
+}
+
 /** The encoder's variables, from the graph itself. */
 function encoderShapes(sizes: Omit<VitConfig, "heads">, feature: "cls" | "mean"): Map<string, Shape> {
   const model = { ...sizes, heads: 1 };
@@ -252,9 +258,8 @@ function decoderOf(found: ReadonlyMap<string, Weight>, model: VitConfig, toldHea
   if (found.size === 0) return none;
   const names = [...found.values()].flatMap(({ from }) => from);
   const [decoderWidth] = found.get("decoder_embed.weight")?.shape ?? [];
-  const decoderDepth =
-    1 + Math.max(-1, ...[...found.keys()].map((name) => Number(/^decoder_blocks\.(\d{1,4})\./.exec(name)?.[1] ?? -1)));
-  if (decoderWidth === undefined || decoderWidth < 1 || decoderDepth === 0 || decoderWidth % 4 !== 0)
+  const decoderDepth = decoderWidth === undefined ? 0 : depthOf(found, "decoder_blocks", decoderWidth);
+  if (decoderWidth === undefined || decoderDepth === 0 || decoderWidth % 4 !== 0)
     return { ...none, leftOut: [["a decoder other than MAE's", names]] };
 
   const shapes = decoderShapes(model, decoderWidth, decoderDepth);

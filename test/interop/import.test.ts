@@ -153,7 +153,12 @@ describe("the report", () => {
     await expect(reportOn(path, { ...heads, strict: true })).rejects.toThrow(
       "does not fit exactly, as --strict asks: unexpected neck.weight",
     );
-    const cut = write({ ...vit(), "decoder_embed.weight": [16, 16], "decoder_blocks.0.norm1.weight": [15] });
+    const cut = write({
+      ...vit(),
+      "decoder_embed.weight": [16, 16],
+      "decoder_blocks.0.attn.qkv.weight": [48, 16],
+      "decoder_blocks.0.norm1.weight": [15],
+    });
     await expect(reportOn(cut, { ...heads, strict: true })).rejects.toThrow(
       /missing decoder_embed.bias, mask_token, .* and \d+ more; of another shape decoder_blocks.0.norm1.weight \[15\] for \[16\]/,
     );
@@ -214,6 +219,12 @@ describe("what is not a plain ViT is refused by name", () => {
     [without("pos_embed"), "it lacks pos_embed"],
     [without("blocks.1.attn.qkv.bias"), "it lacks blocks.1.attn.qkv.bias, which a plain ViT has"],
     [without("blocks.0.norm1.weight"), "it lacks blocks.0.norm1.weight"],
+    [without("blocks.0.attn.qkv.weight"), "it lacks blocks.0.attn.qkv.weight"],
+    [{ ...vit(), "blocks.3.norm1.weight": [16] }, "it lacks blocks.2.attn.qkv.weight"],
+    [
+      { ...vit(), "blocks.1.attn.qkv.weight": [32, 16] },
+      "has the shape [32,16], but a plain ViT of this width has [48,16]",
+    ],
     [{ ...vit(), pos_embed: [1, 16, 16] }, "pos_embed has the shape [1,16,16]; expected [1, 1 + patches, width]"],
     [{ ...vit(), "patch_embed.proj.weight": [16, 1, 4, 4] }, "square patches of RGB images"],
     [{ ...vit(), "blocks.0.mlp.fc1.weight": [32, 16] }, "but a plain ViT of this width has [64,16]"],
@@ -243,6 +254,11 @@ describe("what is not a plain ViT is refused by name", () => {
       ),
     ]);
   });
+});
+
+it("a small file cannot ask for a large model", async () => {
+  const wide = write({ ...vit(), "patch_embed.proj.weight": [2 ** 16, 3, 1, 1], "blocks.9999.norm1.weight": [1] });
+  await expect(openForeign(wide, heads)).rejects.toThrow("cls_token has the shape [1,1,16]");
 });
 
 describe("files that hold no weights", () => {
