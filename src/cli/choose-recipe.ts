@@ -3,11 +3,12 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import * as z from "zod";
 import { openSource, type Source, type SourceInput } from "../data/source.ts";
+import type { CenterView } from "../data/views.ts";
 import type { PatchDrop } from "../objectives/mocov3.ts";
 import { automatic } from "../recipes/automatic.ts";
 import { type Method, methods } from "../recipes/methods.ts";
 import { readJson } from "../run/json.ts";
-import { defineRecipe, type Recipe, type RecipeInput } from "../train/recipe.ts";
+import { defineRecipe, evaluationViewOf, type Recipe, type RecipeInput } from "../train/recipe.ts";
 import { sourceAt } from "./data.ts";
 import { describeImport } from "./import.ts";
 import { applySettings, type Setting } from "./options.ts";
@@ -98,8 +99,12 @@ export async function chooseRecipe(images: string, options: RecipeOptions, outpu
     const { own, report } = start;
     if (!own) output.say(describeImport(report));
     const { name: stage, objective } = recipe.stages[0]!;
-    const decoder =
-      objective.kind !== "mae" ? "" : fitsDecoder(start, recipe) ? ", with its decoder" : ", with a fresh decoder";
+    // a checkpoint of ours that is silent about its decoder has it loaded where it fits
+    const silent = objective.kind !== "mae" || (own && report.decoder === undefined);
+    const decoder = silent ? "" : fitsDecoder(start, recipe) ? ", with its decoder" : ", with a fresh decoder";
+    const said = ({ mean, std }: CenterView) => `mean ${mean.join(", ")} and std ${std.join(", ")}`;
+    const [asked, known] = [said(evaluationViewOf(recipe)), said(report.view)];
+    if (asked !== known) output.say(`${name} normalises images by ${asked}, but the encoder was trained with ${known}`);
     output.say(
       skipped
         ? `stage mim is skipped: ${init} holds a MIM encoder (${report.title})`
