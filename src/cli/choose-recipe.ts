@@ -3,14 +3,17 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import * as z from "zod";
 import { openSource, type Source, type SourceInput } from "../data/source.ts";
+import type { CenterView } from "../data/views.ts";
 import type { PatchDrop } from "../objectives/mocov3.ts";
 import { automatic } from "../recipes/automatic.ts";
 import { type Method, methods } from "../recipes/methods.ts";
 import { readJson } from "../run/json.ts";
-import { defineRecipe, type Recipe, type RecipeInput } from "../train/recipe.ts";
+import { defineRecipe, evaluationViewOf, type Recipe, type RecipeInput } from "../train/recipe.ts";
 import { sourceAt } from "./data.ts";
+import { describeImport } from "./import.ts";
 import { applySettings, type Setting } from "./options.ts";
 import type { Output } from "./progress.ts";
+import { fitsDecoder, fitToStart, openStart, type Start, startFrom, takesFirstStage } from "./start.ts";
 
 export interface RecipeOptions {
   /** The name of a method or the path of a recipe file. */
@@ -25,6 +28,8 @@ export interface RecipeOptions {
   readonly seed?: number;
   readonly threads?: number;
   readonly init?: string;
+  /** Of the encoder in `init`, where the file cannot tell. */
+  readonly heads?: number;
   readonly set?: readonly Setting[];
   readonly parent?: string;
   readonly mim?: "mae" | "simmim";
@@ -65,8 +70,14 @@ export function isGiven(options: Partial<RecipeOptions>, name: keyof RecipeOptio
   return name === "normPix" ? options.normPix === false : options[name] !== undefined;
 }
 
+/** A checked recipe, and the file of `--init` that it starts from. */
+export interface Chosen {
+  readonly recipe: Recipe;
+  readonly start?: Start;
+}
+
 /** The checked recipe, said in a few lines. Throws one sentence when the options and the images do not go together. */
-export async function chooseRecipe(images: string, options: RecipeOptions, output: Output): Promise<Recipe> {
+export async function chooseRecipe(images: string, options: RecipeOptions, output: Output): Promise<Chosen> {
   const data = await sourceAt(images);
   const source = await openSource(data);
   const count = source.length.toLocaleString("en");
@@ -74,12 +85,32 @@ export async function chooseRecipe(images: string, options: RecipeOptions, outpu
   output.say(`${count} images in ${images}${classes}`);
 
   const { recipe: name, seed, threads, init, set = [] } = options;
+  if (init === undefined && options.heads !== undefined)
+    throw new Error("--heads says how many heads the encoder in --init has; give --init too");
+  const start = init === undefined ? undefined : await openStart(init, options);
   const chosenMethod = Object.keys(methods).find((each): each is Method => each === name);
   let chosen =
-    chosenMethod === undefined ? fromFile(data, options) : await forImages(data, source, chosenMethod, options);
+    chosenMethod === undefined ? fromFile(data, options) : await forImages(data, source, chosenMethod, options, start);
   chosen = { ...chosen, ...defined({ seed, threads }) };
-  if (init !== undefined) chosen = startFrom(chosen, init);
+  const skipped = start !== undefined && chosenMethod !== undefined && takesFirstStage(start, chosenMethod);
+  if (start !== undefined && !skipped) chosen = startFrom(chosen, start.path);
   const recipe = defineRecipe(applySettings(chosen, set));
+  if (start !== undefined) {
+    const { own, report } = start;
+    if (!own) output.say(describeImport(report));
+    const { name: stage, objective } = recipe.stages[0]!;
+    // a checkpoint of ours that is silent about its decoder has it loaded where it fits
+    const silent = objective.kind !== "mae" || (own && report.decoder === undefined);
+    const decoder = silent ? "" : fitsDecoder(start, recipe) ? ", with its decoder" : ", with a fresh decoder";
+    const said = ({ mean, std }: CenterView) => `mean ${mean.join(", ")} and std ${std.join(", ")}`;
+    const [asked, known] = [said(evaluationViewOf(recipe)), said(report.view)];
+    if (asked !== known) output.say(`${name} normalises images by ${asked}, but the encoder was trained with ${known}`);
+    output.say(
+      skipped
+        ? `stage mim is skipped: ${init} holds a MIM encoder (${report.title})`
+        : `stage ${stage} starts from ${init} (${report.title})${decoder}`,
+    );
+  }
 
   const available = Math.min(source.length, recipe.limit ?? Infinity);
   const batch = Math.max(options.batch ?? 0, ...recipe.stages.map((stage) => stage.batch));
@@ -93,7 +124,7 @@ export async function chooseRecipe(images: string, options: RecipeOptions, outpu
     output.say(
       `  ${stage.name.padEnd(4)} ${stage.epochs} epochs, batch ${stage.batch}, learning rate ${stage.learningRate} (for 256)`,
     );
-  return recipe;
+  return { recipe, ...defined({ start }) };
 }
 
 async function forImages(
@@ -101,8 +132,9 @@ async function forImages(
   source: Source,
   name: Method,
   options: RecipeOptions,
+  start: Start | undefined,
 ): Promise<RecipeInput> {
-  const { model, imageSize, patchSize, epochs, batch, learningRate, hours } = options;
+  const { imageSize, patchSize, epochs, batch, learningRate, hours } = options;
   const {
     maskRatio,
     normPix,
@@ -115,12 +147,19 @@ async function forImages(
     l1Anchor,
     knn: watch,
   } = options;
-  const [parent, endFrom] = [checkpoint("parent", options.parent), checkpoint("end-from", options.endFrom)];
+  const [given, endFrom] = [checkpoint("parent", options.parent), checkpoint("end-from", options.endFrom)];
+  const first = start !== undefined && takesFirstStage(start, name) ? start.path : undefined;
+  if (given !== undefined && first !== undefined)
+    throw new Error(
+      `--init ${options.init} holds a MIM encoder and takes the place of the first stage, as --parent does; give one`,
+    );
+  const parent = given ?? first;
+  const model = start?.report.model ?? options.model;
   const grafting = ["parent", "rates", "layerDecay", "fixTo", "freshEnd", "endFrom", "l1Anchor"] as const;
   const unused = grafting.find((each) => isGiven(options, each));
   if (unused !== undefined && (name === "mim" || name === "cl" || name === "mtl"))
     throw new Error(`--${dashed(unused)} says how a second stage builds on the first, but ${name} has one stage`);
-  return automatic({
+  const recipe = automatic({
     data,
     method: name,
     mim: defined({ objective: options.mim, maskRatio, ...(normPix === false ? { normPix } : {}) }),
@@ -131,6 +170,7 @@ async function forImages(
     ...defined({ model, imageSize, patchSize, batch, learningRate, hours, parent, watch }),
     ...(epochs === undefined ? {} : { epochs: { mim: epochs, cl: epochs } }),
   });
+  return start === undefined ? recipe : fitToStart(recipe, start);
 }
 
 /** A recipe file on these images, whatever images it was written for. */
@@ -161,13 +201,6 @@ function patchDropOf({ patchDrop, contrastiveMae }: RecipeOptions): PatchDrop | 
 function checkpoint(option: string, path: string | undefined): string | undefined {
   if (path !== undefined && !existsSync(path)) throw new Error(`--${option}: there is no file ${path}`);
   return path === undefined ? undefined : resolve(path);
-}
-
-/** The recipe with its first stage starting from the encoder in a checkpoint. */
-function startFrom(recipe: RecipeInput, path: string): RecipeInput {
-  const [first, ...rest] = recipe.stages;
-  const init = [...(first!.init ?? []), { path: checkpoint("init", path)! }];
-  return { ...recipe, stages: [{ ...first!, init }, ...rest] };
 }
 
 /** Median shorter side of some images that can be read. */

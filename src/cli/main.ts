@@ -6,6 +6,7 @@ import { demoCommand } from "./demo.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { exportCommand } from "./export.ts";
 import { graftPlanCommand } from "./graft-plan.ts";
+import { importCommand } from "./import.ts";
 import { pretrainCommand } from "./pretrain.ts";
 import { reportCommand } from "./report.ts";
 import { studyCommand } from "./study.ts";
@@ -22,6 +23,7 @@ const program = new Command("layergraft")
   .addCommand(pretrainCommand())
   .addCommand(evaluateCommand())
   .addCommand(exportCommand())
+  .addCommand(importCommand())
   .addCommand(conflictCommand())
   .addCommand(studyCommand())
   .addCommand(graftPlanCommand())

@@ -26,8 +26,10 @@ export interface MeasureOptions extends Omit<EvaluateOptions, "protocols" | "onP
 
 /** Measures a run folder or a checkpoint, says what it found, and writes the documents and pictures of the report. */
 export async function measure(path: string, output: Output, options: MeasureOptions): Promise<void> {
-  const { measures: wanted = usualMeasures, images, against, out, ...rest } = options;
+  const { images, against, out, ...rest } = options;
   const isRun = !(statSync(path, { throwIfNoEntry: false })?.isFile() ?? false);
+  // by-layer and analysis write documents: of a checkpoint alone there is no folder for them unless one is given
+  const wanted = options.measures ?? (isRun || out !== undefined ? usualMeasures : usual);
   const onProgress = (done: number, total: number, what: string) => output.work(`evaluating ${what}`, done, total);
   const inside = { ...rest, against, out, onProgress };
   const inTable = wanted.filter((name): name is Protocol => protocols.some((each) => each === name));

@@ -12,6 +12,7 @@ import { imagesHelp } from "./data.ts";
 import { anchor, positive, setting, share, shares, whole } from "./options.ts";
 import { createOutput, type Output } from "./progress.ts";
 import { finish, trainWithProgress } from "./session.ts";
+import { settleStart } from "./start.ts";
 
 interface Options extends RecipeOptions {
   readonly out?: string;
@@ -39,7 +40,11 @@ export function pretrainCommand(): Command {
     .option("--hours <n>", "time to aim for when --epochs is not given (default: 8)", positive)
     .option("--seed <n>", "same seed, same result", whole(0))
     .option("--threads <n>", "of the training step (default: all cores)", whole())
-    .option("--init <checkpoint>", "start a new run from the encoder in this file")
+    .option(
+      "--init <file>",
+      "start from the encoder in this file: a checkpoint, or weights from elsewhere (docs/weights.md)",
+    )
+    .option("--heads <n>", "of the encoder in --init, where its file cannot tell", whole())
     .option("--parent <checkpoint>", "the encoder in this file takes the place of the first of two stages")
     .option("--resume", "go on with the run in --out from its newest checkpoint", false)
     .option("--set <key=value>", "any setting of the recipe, e.g. stages.0.epochs=50; may be repeated", setting)
@@ -69,22 +74,24 @@ export function pretrainCommand(): Command {
       `\nMethods:\n${list}\n` +
         "\nExamples:\n  layergraft pretrain photos\n  layergraft pretrain photos --model vit-small/16 --epochs 100 --out runs/photos\n" +
         "  layergraft pretrain photos --recipe mim-to-cl --parent runs/photos/checkpoints/1-mim-00000400.final.safetensors\n" +
+        "  layergraft pretrain photos --init mae_pretrain_vit_base.pth\n" +
         "  layergraft pretrain --resume --out runs/photos\n  layergraft pretrain more-photos --init runs/photos/checkpoints/2-cl-00000400.final.safetensors",
     )
     .action(async (images: string | undefined, options: Options) => {
       const output = createOutput({ json: options.json });
       if (options.resume) return resumeRun(images, options, output);
       if (images === undefined) throw new Error("which images? Give a folder: layergraft pretrain IMAGES");
-      const recipe = await chooseRecipe(images, options, output);
+      const { recipe, start } = await chooseRecipe(images, options, output);
+      const { data } = recipe;
+      const folder = data.kind === "glob" ? fixedFolder(data.path) : resolve(images);
+      const out = options.out ?? join("runs", basename(folder));
+      const run = start === undefined ? { recipe } : settleStart(start, recipe, out);
       if (options.dryRun) {
         output.say(JSON.stringify(recipe, null, 2));
         return output.result(recipe);
       }
-      const { data } = recipe;
-      const folder = data.kind === "glob" ? fixedFolder(data.path) : resolve(images);
-      const out = options.out ?? join("runs", basename(folder));
       const command = `layergraft ${process.argv.slice(2).join(" ")}`;
-      const { finished } = await trainWithProgress({ recipe, out, command }, output);
+      const { finished } = await trainWithProgress({ ...run, out, command }, output);
       if (finished) await finishRun(out, recipe, output);
     });
 }
@@ -102,7 +109,9 @@ async function resumeRun(images: string | undefined, { out, ...options }: Option
     "seed",
     "threads",
   ] as const;
-  const given = [...fixed, ...methodOptions, "init" as const, "set" as const].filter((name) => isGiven(options, name));
+  const given = [...fixed, ...methodOptions, "init" as const, "heads" as const, "set" as const].filter((name) =>
+    isGiven(options, name),
+  );
   if (images !== undefined || given.length > 0)
     throw new Error(
       `--resume goes on with the run as it was started; leave out ${images ?? `--${dashed(given[0]!)}`}. ` +

@@ -5,6 +5,7 @@ import { type Tensor, tensor } from "../tensor/tensor.ts";
 import * as op from "../graph/ops/index.ts";
 import { compile, type ExecutableOptions } from "../onnx/executable.ts";
 import { variableKey } from "../nn/init.ts";
+import { norm } from "../nn/layers.ts";
 import { Scope } from "../nn/scope.ts";
 import { encode, patches, type VitConfig } from "../nn/vit.ts";
 import { openFiles } from "../data/files.ts";
@@ -20,7 +21,10 @@ export interface Encoder {
   readonly view: CenterView;
   /** Parameters under timm's names, and what the checkpoint has beside them: a contrastive head as `head.*`. */
   readonly parameters: ReadonlyMap<string, Tensor>;
-  /** Class-token features after the final norm, one row per image of the source. */
+  /**
+   * One row per image of the source: the class token after the final norm. Of an encoder that has `fc_norm` in its place,
+   * as MAE's fine-tuned ones have, the mean of the patch tokens after that.
+   */
   features(source: Source): Promise<Features>;
   /** The same of image files, one row per file. Rejects when one cannot be read. */
   embed(files: readonly string[]): Promise<Features>;
@@ -79,7 +83,8 @@ export async function createEncoder(
   parameters: ReadonlyMap<string, Tensor>,
   { batch = 64, ...options }: EncoderOptions = {},
 ): Promise<Encoder> {
-  const { features } = encoderGraph(model, batch);
+  const pooling = isPooled(parameters) ? "mean" : "cls";
+  const { features } = encoderGraph(model, batch, pooling);
   const used = encoderParameters(model, parameters);
   const program = await compile({ features }, options);
   program.bind({ inputs: Object.fromEntries(used) });
@@ -112,7 +117,7 @@ export async function createEncoder(
 /** Of `parameters` those that the encoder itself consists of. Throws when one is missing. */
 export function encoderParameters(model: VitConfig, parameters: Encoder["parameters"]): Map<string, Tensor> {
   const used = new Map<string, Tensor>();
-  for (const name of encoderGraph(model, 1).scope.variables.keys()) {
+  for (const name of encoderGraph(model, 1, isPooled(parameters) ? "mean" : "cls").scope.variables.keys()) {
     const value = parameters.get(name);
     if (value === undefined) throw new Error(`the encoder needs a tensor ${name}, but the checkpoint has none`);
     used.set(name, value);
@@ -122,7 +127,7 @@ export function encoderParameters(model: VitConfig, parameters: Encoder["paramet
 
 /** The parameters an encoder starts from before any training. */
 export function initialParameters(model: VitConfig, root: Key): Map<string, Tensor> {
-  const { scope } = encoderGraph(model, 1);
+  const { scope } = encoderGraph(model, 1, "cls");
   return new Map(
     [...scope.variables.values()].map(({ name, shape, init }) => [
       name,
@@ -138,10 +143,21 @@ export function pixelFeatures(view: CenterView, side = 16): (source: Source) => 
   return (source) => collect(source, small, { batch: 256, width, rowsOf: async ({ data }) => data });
 }
 
-function encoderGraph(model: VitConfig, batch: number) {
+/** Whether patches are averaged, as the parameters' names say. */
+export function isPooled(parameters: ReadonlyMap<string, unknown>): boolean {
+  return parameters.has("fc_norm.weight") && !parameters.has("norm.weight");
+}
+
+function encoderGraph(model: VitConfig, batch: number, pooling: "cls" | "mean") {
   const scope = new Scope();
   const images = op.input("images", "float32", [batch, 3, model.imageSize, model.imageSize]);
-  const rows = encode(scope, model, patches(images, model.patchSize), { lineage: "mae", tokens: "cls" });
+  const pixels = patches(images, model.patchSize);
+  if (pooling === "mean") {
+    const tokens = encode(scope, model, pixels, { lineage: "mae", finalNorm: false });
+    const mean = op.reduceMean(op.slice(tokens, 1, 1, tokens.shape[1]!), { axis: 1 });
+    return { scope, features: norm(scope.at("fc_norm"), mean) };
+  }
+  const rows = encode(scope, model, pixels, { lineage: "mae", tokens: "cls" });
   return { scope, features: op.reshape(rows, [batch, model.width]) };
 }
 

@@ -8,7 +8,7 @@ import { encode, patches, type VitConfig } from "../nn/vit.ts";
 import type { Source } from "../data/source.ts";
 import { attentionDistance, classAttention } from "./attention.ts";
 import { collectParts } from "./collect.ts";
-import type { Encoder, EncoderOptions } from "./encoder.ts";
+import { type Encoder, type EncoderOptions, isPooled } from "./encoder.ts";
 import type { Features } from "./evaluator.ts";
 
 /**
@@ -35,6 +35,10 @@ export async function openInside<A extends Aspect>(
   aspects: readonly A[],
   { batch = 32, ...options }: EncoderOptions = {},
 ): Promise<Inside<A>> {
+  if (isPooled(parameters))
+    throw new Error(
+      "this encoder averages its patches (fc_norm), so its class token was not trained: there is nothing to see in it by layer",
+    );
   const graph = insideGraph(model, batch);
   const outputs = aspects.flatMap((aspect) => graph[aspect].map((value, i) => [`${aspect}.${i}`, value] as const));
   const program = await compile(Object.fromEntries(outputs), options);

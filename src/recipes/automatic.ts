@@ -15,8 +15,8 @@ export interface AutomaticOptions {
   readonly images: number;
   /** Typical shorter side of an image, pixels. */
   readonly shortSide: number;
-  /** Name of a preset; default: chosen from the number and the size of the images. */
-  readonly model?: string;
+  /** Name of a preset, or the model of weights at hand; default: chosen from the number and the size of the images. */
+  readonly model?: string | VitConfig;
   readonly imageSize?: number;
   readonly patchSize?: number;
   /** Epochs of each stage; default: as many as the time allows. */
@@ -124,6 +124,7 @@ const smallViews = {
 };
 
 function chooseModel({ model: name, images, shortSide, imageSize, patchSize }: AutomaticOptions): VitConfig {
+  if (typeof name === "object") return { ...name, imageSize: imageSize ?? name.imageSize };
   const chosen = name ?? (shortSide <= 80 ? "vit-micro" : images < 50_000 ? "vit-tiny/16" : "vit-small/16");
   const preset = presets[chosen];
   if (preset === undefined)

@@ -5,6 +5,7 @@
  *     environment.json   versions, machine, commit, seed samples/       pictures and the JSON beside them, see samples.ts
  *     metrics.jsonl      one row per logged step         evaluation.json, conflict.json, notes.json, report.html
  *     events.out.tfevents.*   the same, for TensorBoard  layers.json, analysis.json, confusion.json, fine-tuned/
+ *     start.safetensors  what a run started from, where the weights came from elsewhere
  */
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";

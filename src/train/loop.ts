@@ -217,11 +217,14 @@ function secondsSince(from: number): (step: number) => number {
   };
 }
 
-/** What a reader of the checkpoint alone needs in order to use the encoder. */
+/** What a reader of the checkpoint alone needs in order to use the encoder, or to go on with MAE's decoder. */
 function checkpointMetadata(recipe: Recipe, stage: Stage): Record<string, string> {
-  return {
+  const metadata = {
     model: JSON.stringify(recipe.model),
     encoder: objectiveOf(recipe, stage).encoder,
     view: JSON.stringify(evaluationViewOf(recipe)),
   };
+  if (stage.objective.kind !== "mae") return metadata;
+  const { decoderWidth, decoderDepth, decoderHeads } = stage.objective;
+  return { ...metadata, decoder: JSON.stringify({ decoderWidth, decoderDepth, decoderHeads }) };
 }

@@ -15,6 +15,8 @@ export interface PretrainOptions {
   readonly recipe?: RecipeInput;
   /** The run folder. */
   readonly out: string;
+  /** Puts files that the recipe names into the folder of a new run, before training. */
+  readonly prepare?: (dir: string) => Promise<void>;
   /** Continue the run in `out` from its newest checkpoint, with the recipe it was started with. */
   readonly resume?: boolean;
   readonly onEvent?: (event: TrainEvent) => void;
@@ -38,7 +40,7 @@ export interface PretrainResult {
  */
 export async function pretrain(options: PretrainOptions): Promise<PretrainResult> {
   const { out: dir, resume = false, onEvent, signal, command } = options;
-  const recipe = resume ? defineRecipe(openRun(dir).recipe) : startRun(options);
+  const recipe = resume ? defineRecipe(openRun(dir).recipe) : await startRun(options);
   const child = fork(new URL("./child.js", import.meta.url), {
     // own arguments only: a debugger or test runner of the parent must not follow into the child
     execArgv: [],
@@ -84,15 +86,22 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
 
 /** Takes a run that failed before its first step out of its folder, so that the corrected recipe can have it. */
 function clear(dir: string) {
-  const ours = /^((recipe|environment|notes)\.json|metrics\.jsonl|events\.out\.tfevents\..*|checkpoints|samples)$/;
+  const ours =
+    /^((recipe|environment|notes)\.json|metrics\.jsonl|events\.out\.tfevents\..*|start\.safetensors|checkpoints|samples)$/;
   for (const name of readdirSync(dir)) if (ours.test(name)) rmSync(join(dir, name), { recursive: true });
 }
 
-function startRun({ recipe: input, out, command }: PretrainOptions): Recipe {
+async function startRun({ recipe: input, out, command, prepare }: PretrainOptions): Promise<Recipe> {
   if (input === undefined) throw new Error("a new run needs a recipe");
   const recipe = defineRecipe(input);
   const facts = { seed: recipe.seed, onnxruntime: runtimeVersion };
   createRun(out, { recipe, environment: describeEnvironment(command === undefined ? facts : { ...facts, command }) });
   writeSamples(out, { learningRates: layerRates(recipe) });
+  try {
+    await prepare?.(out);
+  } catch (error) {
+    clear(out);
+    throw error;
+  }
   return recipe;
 }

@@ -1,0 +1,221 @@
+/** Weights from elsewhere as a checkpoint of layergraft, with a report of what was taken and what was not. */
+import { createHash } from "node:crypto";
+import { createReadStream, existsSync } from "node:fs";
+import { basename } from "node:path";
+import { show } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { resizePositions } from "../nn/interpolate.ts";
+import { patchCount } from "../nn/vit.ts";
+import { type CenterView, centerCrop, resized } from "../data/views.ts";
+import { readCheckpoint, writeWeights } from "../run/checkpoint.ts";
+import { identify, type Layout, layouts, type Sized } from "./layouts.ts";
+import { nameWeights, type WhichEncoder } from "./names.ts";
+import { readTold, type Told } from "./told.ts";
+import { openWeights } from "./weights-file.ts";
+
+type Channels = [number, number, number];
+
+export interface ReadOptions {
+  /** Attention heads, where the file cannot tell. */
+  readonly heads?: number;
+  /** Of MAE's decoder (default: 16, as MAE has; a narrow decoder is left out unless this is given). */
+  readonly decoderHeads?: number;
+  /** Of momentum contrast (default: base, which the paper evaluates). */
+  readonly encoder?: WhichEncoder;
+  /** Normalisation that the encoder was trained with (default: what lies beside the file, else ImageNet's). */
+  readonly mean?: Channels;
+  readonly std?: Channels;
+  /** Refuse a file of which something is missing, unexpected or of another shape. */
+  readonly strict?: boolean;
+}
+
+/** What a file holds, and what becomes of it. A plain object. */
+export interface ImportReport extends Omit<Sized, "weights" | "leftOut"> {
+  readonly file: string;
+  readonly format: "safetensors" | "PyTorch";
+  /** What the file is, in words. */
+  readonly title: string;
+  /** Whether masked image modelling is the last thing that trained the encoder. */
+  readonly mim: boolean;
+  /** What stood before the encoder's names. */
+  readonly prefix: string;
+  /** What the file says of itself: arch, epoch. */
+  readonly facts: Readonly<Record<string, string>>;
+  readonly view: CenterView;
+  /** Where mean and std come from. */
+  readonly viewFrom: string;
+  readonly loaded: { readonly tensors: number; readonly numbers: number };
+  readonly leftOut: readonly { readonly reason: string; readonly names: readonly string[] }[];
+  readonly notes: readonly string[];
+}
+
+/** A file that was understood; it is open until it is closed. */
+export interface ForeignWeights {
+  readonly report: ImportReport;
+  /** Whether it is a checkpoint of layergraft, which needs no import. */
+  readonly own: boolean;
+  /**
+   * Writes a checkpoint, for another `imageSize` with resized position embeddings, without the `decoder` if it is not wanted.
+   * Throws when the path is taken.
+   */
+  write(path: string, options?: { imageSize?: number; decoder?: boolean }): Promise<void>;
+  close(): void;
+}
+
+/** Understands a file of weights without reading most of them. Rejects with one sentence that starts with the path when it cannot be used. */
+export async function openForeign(path: string, options: ReadOptions = {}): Promise<ForeignWeights> {
+  const file = await openWeights(path);
+  try {
+    const told = readTold(path, file.facts);
+    if (told.activation !== undefined && told.activation !== "gelu")
+      throw new Error(
+        `${path}: its config.json says that the activation is ${told.activation}; layergraft's encoders have gelu`,
+      );
+    const named = nameWeights(path, file.tensors, options.encoder);
+    const facts = factsIn(file.facts);
+    const { weights, leftOut, ...sized } = identify(path, named, {
+      facts: Object.entries(facts)
+        .map(([key, value]) => `${key} ${value}`)
+        .join(", "),
+      heads: options.heads === undefined ? told.heads : { count: options.heads, from: "as you say" },
+      decoderHeads: options.decoderHeads ?? told.decoderHeads,
+    });
+    const layout = told.layout ?? sized.layout;
+    const { view, viewFrom } = chooseView(sized.model.imageSize, options, told);
+    const numbers = [...weights.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+    const report: ImportReport = {
+      file: path,
+      format: file.format,
+      title: told.own ? `layergraft's own${"stage" in facts ? `, stage ${facts["stage"]}` : ""}` : layouts[layout],
+      mim: layout === "mae" || layout === "mae-full" || layout === "vitmae",
+      prefix: named.prefix,
+      facts,
+      ...sized,
+      layout,
+      view,
+      viewFrom,
+      loaded: { tensors: weights.size, numbers },
+      leftOut: [...leftOut].map(([reason, names]) => ({ reason, names })),
+      notes: notesOn(path, layout, sized, file.passedOver, viewFrom),
+    };
+    if (options.strict === true) refuseUnlessExact(report);
+    return {
+      report,
+      own: told.own,
+      async write(target, { imageSize = report.model.imageSize, decoder = true } = {}) {
+        if (existsSync(target)) throw new Error(`${target} is there already; choose another --out, or remove it`);
+        const model = { ...report.model, imageSize };
+        patchCount(model);
+        if (told.own) readCheckpoint(path, () => false); // whether it is damaged
+        const tensors = new Map<string, Tensor>();
+        for (const [name, weight] of weights) {
+          if (!decoder && isDecoder(name)) continue;
+          const value = weight.read();
+          tensors.set(name, name.endsWith("pos_embed") ? resizePositions(value, imageSize / model.patchSize) : value);
+        }
+        writeWeights(target, tensors, {
+          model: JSON.stringify(model),
+          view: JSON.stringify(resized(view, imageSize)),
+          encoder: "",
+          layout,
+          positions: report.positions,
+          ...(decoder && report.decoder !== undefined ? { decoder: JSON.stringify(report.decoder) } : {}),
+          source: basename(path),
+          sourceSha256: await sha256Of(path),
+        });
+      },
+      close: () => file.close(),
+    };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+/**
+ * Writes a checkpoint of layergraft from somebody's weights: PyTorch or safetensors; MAE, MoCo v3, layer-grafted
+ * pre-training, timm or transformers. `out` may not exist. Rejects with one sentence that starts with the path when the
+ * file holds no plain Vision Transformer, or when how it is to be read must be told.
+ */
+export async function importWeights(
+  path: string,
+  { out, ...options }: ReadOptions & { out: string },
+): Promise<ImportReport> {
+  const weights = await openForeign(path, options);
+  try {
+    await weights.write(out);
+    return weights.report;
+  } finally {
+    weights.close();
+  }
+}
+
+/** What is worth repeating of what a file says of itself, if it is short and printable. */
+function factsIn(facts: ReadonlyMap<string, string>): Record<string, string> {
+  const found = ["arch", "epoch", "args.model", "stage", "source"].map((key) => [key, facts.get(key)] as const);
+  return Object.fromEntries(
+    found.filter((each): each is [string, string] => /^[\x20-\x7e]{1,100}$/.test(each[1] ?? "")),
+  );
+}
+
+function isDecoder(name: string): boolean {
+  return /^(mask_token$|decoder_)/.test(name);
+}
+
+const imageNet = "ImageNet's, because nothing beside the file says otherwise; --mean and --std would";
+
+function chooseView(size: number, { mean, std }: ReadOptions, told: Told): { view: CenterView; viewFrom: string } {
+  const resize = told.crop === undefined ? {} : { resize: Math.round(size / told.crop) };
+  const view = { ...centerCrop(size, resize), ...told.view };
+  if (mean === undefined && std === undefined) return { view, viewFrom: told.viewFrom ?? imageNet };
+  return { view: { ...view, mean: mean ?? view.mean, std: std ?? view.std }, viewFrom: "as you say" };
+}
+
+function notesOn(
+  path: string,
+  layout: Layout,
+  { feature, decoder }: Pick<Sized, "feature" | "decoder">,
+  passedOver: readonly string[],
+  viewFrom: string,
+): string[] {
+  const notes: string[] = [];
+  if (layout === "mae") {
+    const full = /^(mae_pretrain_vit_\w+?)(\.\w+)$/.exec(basename(path));
+    const where = full === null ? "a file whose name ends with _full.pth" : `${full[1]}_full${full[2]}`;
+    notes.push(`it holds the encoder only; MAE publishes the decoder with it in ${where}`);
+  }
+  if ((layout === "timm" || layout === "vit") && viewFrom === imageNet)
+    notes.push(
+      "many ViTs of timm (augreg, orig) and Google's were trained with a mean and std of 0.5: see the model's page",
+    );
+  if (feature === "mean")
+    notes.push(
+      "a new stage of training starts with a fresh final norm, because fc_norm belongs to the mean of the patches",
+    );
+  if (decoder !== undefined)
+    notes.push("MIM can go on from it with its decoder: layergraft pretrain IMAGES --recipe mim --init FILE");
+  if (passedOver.length > 0) notes.push(`it has other state dicts too, which were not read: ${passedOver.join(", ")}`);
+  return notes;
+}
+
+function refuseUnlessExact({ file, missing, unexpected, misshapen }: ImportReport) {
+  const list = (what: string, names: readonly string[]) =>
+    names.length === 0
+      ? []
+      : [`${what} ${names.slice(0, 5).join(", ")}${names.length > 5 ? ` and ${names.length - 5} more` : ""}`];
+  const problems = [
+    ...list("missing", missing),
+    ...list("unexpected", unexpected),
+    ...list(
+      "of another shape",
+      misshapen.map(({ name, expected, found }) => `${name} ${show(found)} for ${show(expected)}`),
+    ),
+  ];
+  if (problems.length > 0) throw new Error(`${file} does not fit exactly, as --strict asks: ${problems.join("; ")}`);
+}
+
+async function sha256Of(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) hash.update(chunk as Uint8Array);
+  return hash.digest("hex");
+}
