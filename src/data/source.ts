@@ -1,6 +1,7 @@
 /** Sources: lists of images. A source is opened from a plain description, so that a worker thread can open it again. */
 import * as z from "zod";
 import { cifarSpec, openCifar } from "./cifar.ts";
+import { describe } from "./description.ts";
 import { emojiSpec, openEmoji } from "./emoji/source.ts";
 import { folderSpec, openFolder } from "./folder.ts";
 import { listSpec, openList } from "./list.ts";
@@ -48,6 +49,11 @@ export function defineSource(input: SourceInput): SourceSpec {
 /** Opens a source. Throws one sentence when the description is wrong or there are no images. */
 export async function openSource(input: SourceInput): Promise<Source> {
   const spec = defineSource(input);
+  const source = await open(spec);
+  return describe(source, { source: spec, length: source.length });
+}
+
+async function open(spec: SourceSpec): Promise<Source> {
   if (spec.kind === "folder") return openFolder(spec);
   if (spec.kind === "list") return openList(spec);
   if (spec.kind === "cifar") return openCifar(spec);

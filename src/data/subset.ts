@@ -1,9 +1,10 @@
+import { describe, descriptionOf } from "./description.ts";
 import type { Source } from "./source.ts";
 import { fold, key, Random } from "../tensor/random.ts";
 
 /** The images `indices` of `source`, in this order. */
 export function subset(source: Source, indices: ArrayLike<number>): Source {
-  return {
+  const part: Source = {
     name: source.name,
     classes: source.classes,
     length: indices.length,
@@ -12,6 +13,10 @@ export function subset(source: Source, indices: ArrayLike<number>): Source {
     ...(source.split === undefined ? {} : { split: (i: number) => source.split!(indices[i]!) }),
     load: (i) => source.load(indices[i]!),
   };
+  const whole = descriptionOf(source);
+  if (whole === undefined) return part;
+  const rows = Int32Array.from(indices, (i) => whole.rows?.[i] ?? i);
+  return describe(part, { ...whole, rows });
 }
 
 /** At most `limit` images, drawn by `seed`, in the source's order; the source itself when it has no more. */

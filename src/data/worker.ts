@@ -3,11 +3,13 @@ import { parentPort, workerData } from "node:worker_threads";
 import sharp from "sharp";
 import { rowMaker, type RowOptions, type Rows } from "./rows.ts";
 import { openSource, type SourceInput } from "./source.ts";
-import { sample } from "./subset.ts";
+import { sample, subset } from "./subset.ts";
 
 export interface WorkerOptions extends RowOptions {
   readonly source: SourceInput;
-  readonly limit: number | undefined;
+  readonly limit?: number | undefined;
+  /** The images in use, as rows of those; default all. */
+  readonly rows?: Int32Array | undefined;
   /** Number of images that the main thread found. */
   readonly length: number;
 }
@@ -29,10 +31,11 @@ const opened = open();
 opened.catch(() => undefined); // reported with the first answer
 
 async function open() {
-  const source = sample(await openSource(options.source), options.limit, options.seed);
-  if (source.length !== options.length)
-    throw new Error(`${source.name} changed while it was opened: ${options.length} images, then ${source.length}`);
-  return rowMaker(source, options);
+  const { rows } = options;
+  const whole = sample(await openSource(options.source), options.limit, options.seed);
+  if (whole.length !== options.length)
+    throw new Error(`${whole.name} changed while it was opened: ${options.length} images, then ${whole.length}`);
+  return rowMaker(rows === undefined ? whole : subset(whole, rows), options);
 }
 
 async function answer({ ticket, epoch, indices }: Request): Promise<void> {
