@@ -23,27 +23,36 @@ const encoder = await loadEncoder(run, settings);
 const { value: first } = await evaluationBatches(source, encoder.view, batch).next();
 const folder = mkdtempSync(join(tmpdir(), "layergraft-bench-"));
 
-const kinds = {
-  async encoder() {
-    for (let done = 0; done < source.length; done += batch) await encoder.encode(first!.images);
+/** Images per second from the first batch on: starting is no part of it. */
+async function rateOf(work: (progress: (done: number) => void) => Promise<unknown>): Promise<number> {
+  let first: { done: number; at: number } | undefined;
+  let last = { done: 0, at: 0 };
+  await work((done) => {
+    last = { done, at: performance.now() };
+    first ??= last;
+  });
+  return (last.done - first!.done) / ((last.at - first!.at) / 1000);
+}
+
+const embed = (out: string) => (onProgress: (done: number) => void) =>
+  embedImages(run, { kind: "folder", path }, join(folder, out), { ...settings, limit: source.length, onProgress });
+const kinds: Record<string, (progress: (done: number) => void) => Promise<unknown>> = {
+  async encoder(progress) {
+    for (let done = batch; done <= source.length; done += batch) {
+      await encoder.encode(first!.images);
+      progress(done);
+    }
   },
-  async images() {
-    for await (const { indices } of evaluationBatches(source, encoder.view, batch)) void indices;
+  async images(progress) {
+    let done = 0;
+    for await (const { indices } of evaluationBatches(source, encoder.view, batch)) progress((done += indices.length));
   },
-  async parquet() {
-    await embedImages(run, { kind: "folder", path }, join(folder, "x.parquet"), { ...settings, limit: source.length });
-  },
-  async npy() {
-    await embedImages(run, { kind: "folder", path }, join(folder, "x.npy"), { ...settings, limit: source.length });
-  },
+  parquet: embed("x.parquet"),
+  npy: embed("x.npy"),
 };
 const rates = new Map<string, number[]>(Object.keys(kinds).map((name) => [name, []]));
 for (let round = 0; round < Number(rounds); round++)
-  for (const [name, work] of Object.entries(kinds)) {
-    const start = performance.now();
-    await work();
-    rates.get(name)!.push(source.length / ((performance.now() - start) / 1000));
-  }
+  for (const [name, work] of Object.entries(kinds)) rates.get(name)!.push(await rateOf(work));
 rmSync(folder, { recursive: true });
 await encoder.release();
 for (const [name, all] of rates) {

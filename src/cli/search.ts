@@ -49,7 +49,7 @@ export function searchCommand(): Command {
         output.say(align([["rank", "similarity", "path", ...(isLabelled ? ["label"] : [])], ...lines], [0, 2, 3]));
         output.result({ kind: "neighbours", of: image ?? name, found });
       } finally {
-        await file.close();
+        file.close();
       }
     });
 }

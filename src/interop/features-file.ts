@@ -1,8 +1,8 @@
 /** Files of features: a row of numbers per image with its name, made and read piece by piece. */
-import { open } from "node:fs/promises";
+import { closeSync, fstatSync, openSync } from "node:fs";
 import { extname } from "node:path";
 import { messageOf } from "../run/errors.ts";
-import type { FeaturesFile, FeaturesTable, FeaturesWriter } from "./features.ts";
+import { type FeaturesFile, type FeaturesTable, type FeaturesWriter, readBytes } from "./features.ts";
 import { createNpy, openNpy } from "./features-npy.ts";
 import { createParquet, openParquet } from "./features-parquet.ts";
 
@@ -24,13 +24,11 @@ export function createFeatures(path: string, table: FeaturesTable): FeaturesWrit
 export async function openFeatures(path: string): Promise<FeaturesFile> {
   const unusable = (error: unknown) =>
     new Error(`${path} cannot be used as features: ${messageOf(error)}`, { cause: error });
-  const file = await open(path).catch((error: unknown) => {
-    throw unusable(error);
-  });
+  let file: number | undefined;
   try {
-    const { size } = await file.stat();
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(6), 0, 6, 0);
-    const start = buffer.toString("latin1", 0, bytesRead);
+    file = openSync(path, "r");
+    const { size } = fstatSync(file);
+    const start = Buffer.from(readBytes(file, 0, Math.min(size, 6))).toString("latin1");
     if (!start.startsWith("PAR1") && start !== "\x93NUMPY") throw new Error("it is neither a Parquet nor a .npy file");
     const opened = await (start === "\x93NUMPY" ? openNpy : openParquet)(path, file, size);
     return {
@@ -44,7 +42,7 @@ export async function openFeatures(path: string): Promise<FeaturesFile> {
       },
     };
   } catch (error) {
-    await file.close();
+    if (file !== undefined) closeSync(file);
     throw unusable(error);
   }
 }

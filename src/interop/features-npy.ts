@@ -2,8 +2,7 @@
  * Features as NumPy's `features.npy`, with `features.names.txt` and `features.labels.txt` beside it, a line per row, and
  * `features.json`, which says how they were made.
  */
-import { createReadStream, existsSync, readFileSync } from "node:fs";
-import type { FileHandle } from "node:fs/promises";
+import { closeSync, createReadStream, existsSync, readFileSync } from "node:fs";
 import { fromFloat16 } from "../tensor/half.ts";
 import {
   beginFile,
@@ -55,13 +54,8 @@ function linesOf(texts: readonly (string | undefined)[]): string {
 const partBytes = 2 ** 22;
 
 /** Opens a table with or without what `createNpy` puts beside it. Throws half a sentence, to go after the path. */
-export async function openNpy(path: string, file: FileHandle, size: number): Promise<FeaturesFile> {
-  const {
-    type,
-    rows: count,
-    width,
-    start,
-  } = parseNpyHeader(await readBytes(file, 0, Math.min(size, npyHeadBytes)), size);
+export function openNpy(path: string, file: number, size: number): FeaturesFile {
+  const { type, rows: count, width, start } = parseNpyHeader(readBytes(file, 0, Math.min(size, npyHeadBytes)), size);
   const about = beside(path, "json");
   const rowBytes = width * bytesOfNpy[type];
   const atOnce = Math.max(1, Math.floor(partBytes / rowBytes));
@@ -75,13 +69,13 @@ export async function openNpy(path: string, file: FileHandle, size: number): Pro
       const labels = linesIn(beside(path, "labels.txt"), count);
       for (let first = 0; first < count; first += atOnce) {
         const used = Math.min(atOnce, count - first);
-        const bytes = await readBytes(file, start + first * rowBytes, start + (first + used) * rowBytes);
+        const bytes = readBytes(file, start + first * rowBytes, start + (first + used) * rowBytes);
         const rowNames = (await names(used)) ?? Array.from({ length: used }, (_, i) => `row ${first + i}`);
         const rowLabels = (await labels(used))?.map((label) => (label === "" ? undefined : label));
         yield { rows: toFloat32(type, bytes), names: rowNames, labels: rowLabels ?? rowNames.map(() => undefined) };
       }
     },
-    close: () => file.close(),
+    close: () => closeSync(file),
   };
 }
 

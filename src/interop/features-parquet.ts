@@ -1,5 +1,5 @@
 /** Features as Parquet: columns `path`, `label` (where there are classes) and `feature`, a list of float32. */
-import type { FileHandle } from "node:fs/promises";
+import { closeSync } from "node:fs";
 import { type FileMetaData, parquetMetadataAsync, parquetReadObjects, type SchemaElement } from "hyparquet";
 import { parquetHeader } from "hyparquet/src/column.js";
 import { compressors } from "hyparquet-compressors";
@@ -94,32 +94,39 @@ const largest = { numbers: 2 ** 26, bytes: 2 ** 29 };
  * Opens any Parquet file that has a column `feature` of lists of floats, all of one length; `path` and `label` are used
  * where they are there, and else rows are called by number. Throws half a sentence, to go after the path.
  */
-export async function openParquet(path: string, file: FileHandle, size: number): Promise<FeaturesFile> {
+export async function openParquet(path: string, file: number, size: number): Promise<FeaturesFile> {
   const buffer = {
     byteLength: size,
-    async slice(start: number, end = size) {
+    slice(start: number, end = size) {
       if (!(start >= 0 && start <= end && end <= size)) throw new Error("it points to bytes that it does not have");
-      return (await readBytes(file, start, end)).buffer;
+      return readBytes(file, start, end).buffer;
     },
   };
   const metadata = await parquetMetadataAsync(buffer);
   const { width, groups } = layoutOf(metadata);
-  const columns = ["path", "label", "feature"];
 
-  async function read({ first, rows, chunks }: Group): Promise<FeaturesPart> {
-    for (const { start, end } of chunks) checkPages(new DataView(await buffer.slice(start, end)));
+  /** One column at a time: of several, hyparquet would report one failure and let the others end the process. */
+  async function column({ first, rows, chunks }: Group, name: string): Promise<readonly unknown[]> {
+    const chunk = chunks.get(name);
+    if (chunk === undefined) return Array.from({ length: rows });
+    checkPages(new DataView(buffer.slice(chunk.start, chunk.end)));
     const range = { rowStart: first, rowEnd: first + rows };
-    const objects = await parquetReadObjects({ file: buffer, metadata, columns, compressors, ...range });
-    if (objects.length !== rows) throw new Error(`it has ${objects.length} rows from row ${first} on, not ${rows}`);
-    const part = { rows: new Float32Array(rows * width), names: [] as string[], labels: [] as (string | undefined)[] };
-    for (const [i, { path: name, label, feature }] of objects.entries()) {
-      if (!Array.isArray(feature) || feature.length !== width || !feature.every((each) => typeof each === "number"))
-        throw new Error(`row ${first + i} is not a list of ${width} floats`);
-      part.rows.set(feature, i * width);
-      part.names.push(typeof name === "string" ? name : `row ${first + i}`);
-      part.labels.push(typeof label === "string" ? label : undefined);
+    const found = await parquetReadObjects({ file: buffer, metadata, columns: [name], compressors, ...range });
+    if (found.length !== rows) throw new Error(`it has ${found.length} rows from row ${first} on, not ${rows}`);
+    return found.map((row) => row[name] as unknown);
+  }
+
+  async function read(group: Group): Promise<FeaturesPart> {
+    const rows = new Float32Array(group.rows * width);
+    for (const [i, list] of (await column(group, "feature")).entries()) {
+      if (!Array.isArray(list) || list.length !== width || !list.every((each) => typeof each === "number"))
+        throw new Error(`row ${group.first + i} is not a list of ${width} floats`);
+      rows.set(list, i * width);
     }
-    return part;
+    const texts = async (name: string) =>
+      (await column(group, name)).map((each) => (typeof each === "string" ? each : undefined));
+    const names = (await texts("path")).map((name, i) => name ?? `row ${group.first + i}`);
+    return { rows, names, labels: await texts("label") };
   }
 
   return {
@@ -130,7 +137,7 @@ export async function openParquet(path: string, file: FileHandle, size: number):
     async *parts() {
       for (const group of groups) yield await read(group);
     },
-    close: () => file.close(),
+    close: () => closeSync(file),
   };
 }
 
@@ -139,7 +146,7 @@ interface Group {
   readonly first: number;
   readonly rows: number;
   /** Bytes of the columns that are read. */
-  readonly chunks: readonly { readonly start: number; readonly end: number }[];
+  readonly chunks: ReadonlyMap<string, { readonly start: number; readonly end: number }>;
 }
 
 /** Row groups, and the length of the lists, from the metadata alone. */
@@ -150,17 +157,12 @@ function layoutOf({ row_groups, schema }: FileMetaData): { width: number; groups
   for (const { columns, num_rows } of row_groups) {
     const rows = Number(num_rows);
     if (rows === 0) continue;
-    const used = columns.flatMap(({ meta_data }) =>
-      meta_data !== undefined && ["path", "label", "feature"].includes(meta_data.path_in_schema[0]!) ? [meta_data] : [],
-    );
-    const feature = used.find(({ path_in_schema }) => path_in_schema[0] === "feature");
-    if (feature === undefined || !["FLOAT", "DOUBLE"].includes(feature.type) || feature.path_in_schema.length !== 3)
-      throw new Error(
-        `it has no column feature of lists of floats, but: ${schema
-          .slice(1, 12)
-          .map(({ name }) => name)
-          .join(", ")}`,
-      );
+    const found = columns.flatMap(({ meta_data }) => meta_data ?? []);
+    const feature = found.find(({ path_in_schema }) => path_in_schema[0] === "feature");
+    if (feature === undefined || !["FLOAT", "DOUBLE"].includes(feature.type) || feature.path_in_schema.length !== 3) {
+      const names = schema.slice(1, 12).map(({ name }) => name);
+      throw new Error(`it has no column feature of lists of floats, but: ${names.join(", ")}`);
+    }
     const numbers = Number(feature.num_values);
     if (width === 0) width = Math.floor(numbers / rows);
     if (!(width > 0 && rows > 0 && numbers === rows * width))
@@ -172,15 +174,18 @@ function layoutOf({ row_groups, schema }: FileMetaData): { width: number; groups
         `a row group has ${numbers} numbers, more than the ${largest.numbers} that are held at once; ` +
           `write it with row groups of up to ${Math.floor(largest.numbers / width)} rows`,
       );
-    const chunks = used.map(({ dictionary_page_offset, data_page_offset, total_compressed_size }) => {
-      const start = Number(dictionary_page_offset || data_page_offset);
-      return { start, end: start + Number(total_compressed_size) };
+    const texts = found.filter(({ path_in_schema: [name, ...more] }) => more.length === 0 && isText(name!));
+    const chunks = [feature, ...texts].map(({ path_in_schema: [name], ...chunk }) => {
+      const start = Number(chunk.dictionary_page_offset || chunk.data_page_offset);
+      return [name!, { start, end: start + Number(chunk.total_compressed_size) }] as const;
     });
-    groups.push({ first, rows, chunks });
+    groups.push({ first, rows, chunks: new Map(chunks) });
     first += rows;
   }
   return { width, groups };
 }
+
+const isText = (name: string) => name === "path" || name === "label";
 
 /** Throws when the pages of a column say that they hold more than is allowed: few bytes can stand for any number of values. */
 function checkPages(view: DataView<ArrayBuffer>): void {

@@ -1,5 +1,5 @@
 /** What a file of features is, whatever its format. */
-import type { FileHandle } from "node:fs/promises";
+import { readSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import * as z from "zod";
 import { createFileAtomic, type GrowingFile, removeLeftovers } from "../run/atomic.ts";
@@ -52,7 +52,7 @@ export interface FeaturesFile {
   readonly origin?: Pick<FeaturesOrigin, "checkpoint" | "sha256"> | undefined;
   /** All rows in order. Rejects with one sentence when the file is damaged. */
   parts(): AsyncGenerator<FeaturesPart, void, undefined>;
-  close(): Promise<void>;
+  close(): void;
 }
 
 const originSchema = z.object({ checkpoint: z.string(), sha256: z.string() });
@@ -76,13 +76,13 @@ export function beginFile(path: string): GrowingFile {
   return createFileAtomic(path);
 }
 
-/** Bytes `start` to `end` of a file. Throws when it has become shorter. */
-export async function readBytes(file: FileHandle, start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+/** Bytes `start` to `end` of an open file. Throws when it has become shorter. */
+export function readBytes(file: number, start: number, end: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(end - start);
   for (let done = 0; done < bytes.length;) {
-    const { bytesRead } = await file.read(bytes, done, bytes.length - done, start + done);
-    if (bytesRead === 0) throw new Error(`it ends after byte ${start + done}`);
-    done += bytesRead;
+    const count = readSync(file, bytes, done, bytes.length - done, start + done);
+    if (count === 0) throw new Error(`it ends after byte ${start + done}`);
+    done += count;
   }
   return bytes;
 }
