@@ -3,12 +3,14 @@ import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
 import { conflictCommand } from "./conflict.ts";
 import { demoCommand } from "./demo.ts";
+import { embedCommand } from "./embed.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { exportCommand } from "./export.ts";
 import { graftPlanCommand } from "./graft-plan.ts";
 import { importCommand } from "./import.ts";
 import { pretrainCommand } from "./pretrain.ts";
 import { reportCommand } from "./report.ts";
+import { searchCommand } from "./search.ts";
 import { studyCommand } from "./study.ts";
 
 const { version } = createRequire(import.meta.url)("../../../package.json") as { version: string };
@@ -24,6 +26,8 @@ const program = new Command("layergraft")
   .addCommand(evaluateCommand())
   .addCommand(exportCommand())
   .addCommand(importCommand())
+  .addCommand(embedCommand())
+  .addCommand(searchCommand())
   .addCommand(conflictCommand())
   .addCommand(studyCommand())
   .addCommand(graftPlanCommand())

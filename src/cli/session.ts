@@ -4,34 +4,23 @@ import { drawPictures } from "../report/pictures.ts";
 import { writeReport } from "../report/report.ts";
 import type { TrainEvent } from "../train/loop.ts";
 import { pretrain, type PretrainOptions, type PretrainResult } from "../train/pretrain.ts";
+import { interruptible } from "./interrupt.ts";
 import { measure } from "./measure.ts";
 import { duration, type Output } from "./progress.ts";
 
 /** Trains with progress. Ctrl-C once saves and ends; twice ends at once. */
 export async function trainWithProgress(options: PretrainOptions, output: Output): Promise<PretrainResult> {
-  const controller = new AbortController();
-  const interrupt = () => {
-    if (controller.signal.aborted) process.exit(130);
-    output.say("stopping after this step; press Ctrl-C again to end at once");
-    controller.abort();
+  const onEvent = (event: TrainEvent) => {
+    if (event.kind === "estimate") output.say(describeEstimate(event));
+    output.event(event);
   };
-  process.on("SIGINT", interrupt);
-  process.on("SIGTERM", interrupt);
-  try {
-    const onEvent = (event: TrainEvent) => {
-      if (event.kind === "estimate") output.say(describeEstimate(event));
-      output.event(event);
-    };
-    const result = await pretrain({ ...options, onEvent, signal: controller.signal });
-    if (!result.finished) {
-      output.say(`saved; go on with: layergraft pretrain --resume --out ${options.out}`);
-      process.exitCode = 130;
-    }
-    return result;
-  } finally {
-    process.off("SIGINT", interrupt);
-    process.off("SIGTERM", interrupt);
+  const stopping = () => output.say("stopping after this step; press Ctrl-C again to end at once");
+  const result = await interruptible(stopping, (signal) => pretrain({ ...options, onEvent, signal }));
+  if (!result.finished) {
+    output.say(`saved; go on with: layergraft pretrain --resume --out ${options.out}`);
+    process.exitCode = 130;
   }
+  return result;
 }
 
 /** Measures what the images allow, draws the pictures and writes the report. */

@@ -10,6 +10,7 @@ import { runStudy } from "../study/run.ts";
 import { formatScore, linesOf } from "../study/table.ts";
 import { createBoard } from "./board.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
+import { interruptible } from "./interrupt.ts";
 import { positive, whole } from "./options.ts";
 import { align } from "./table.ts";
 
@@ -67,36 +68,18 @@ export function studyCommand(): Command {
       const { out, jobs, again, json } = options;
       const study = await studyOf(images, options);
       const board = createBoard({ json });
-      const controller = new AbortController();
-      const interrupt = () => {
-        if (controller.signal.aborted) process.exit(130);
-        board.say("saving; press Ctrl-C again to end at once");
-        controller.abort();
-      };
-      process.on("SIGINT", interrupt);
-      process.on("SIGTERM", interrupt);
-      try {
-        const words = process.argv.slice(2).filter((word) => word !== "--again"); // a new study needs it not
-        const command = `layergraft ${words.join(" ")}`;
-        const { results, finished } = await runStudy({
-          out,
-          study,
-          jobs,
-          again,
-          command,
-          onEvent: board.event,
-          signal: controller.signal,
-        });
-        board.close();
-        board.say(`\n${describe(results)}\n\nreport: ${resolve(out, "report.html")}`);
-        if (json) process.stdout.write(`${JSON.stringify({ kind: "results", ...results })}\n`);
-        if (finished) return;
-        board.say("stopped; the same command goes on");
-        process.exitCode = 130;
-      } finally {
-        process.off("SIGINT", interrupt);
-        process.off("SIGTERM", interrupt);
-      }
+      const words = process.argv.slice(2).filter((word) => word !== "--again"); // a new study needs it not
+      const command = `layergraft ${words.join(" ")}`;
+      const saving = () => board.say("saving; press Ctrl-C again to end at once");
+      const { results, finished } = await interruptible(saving, (signal) =>
+        runStudy({ out, study, jobs, again, command, onEvent: board.event, signal }),
+      );
+      board.close();
+      board.say(`\n${describe(results)}\n\nreport: ${resolve(out, "report.html")}`);
+      if (json) process.stdout.write(`${JSON.stringify({ kind: "results", ...results })}\n`);
+      if (finished) return;
+      board.say("stopped; the same command goes on");
+      process.exitCode = 130;
     });
 }
 

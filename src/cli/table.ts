@@ -67,11 +67,14 @@ export function formatConflict({ rows }: Conflict): string {
   ]);
 }
 
-/** Lines of cells as a table: the first line is its head, the first column stands left and the others right. */
-export function align(lines: readonly (readonly string[])[]): string {
+/** Lines of cells as a table: the first line is its head, the columns `left` stand left and the others right. */
+export function align(lines: readonly (readonly string[])[], left: readonly number[] = [0]): string {
   const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
   const text = lines.map((line) =>
-    line.map((each, i) => (i === 0 ? each.padEnd(widths[i]!) : each.padStart(widths[i]!))).join("   "),
+    line
+      .map((each, i) => (left.includes(i) ? each.padEnd(widths[i]!) : each.padStart(widths[i]!)))
+      .join("   ")
+      .trimEnd(),
   );
   const rule = widths.map((width) => "─".repeat(width)).join("───");
   return [text[0], rule, ...text.slice(1)].join("\n");

@@ -14,12 +14,14 @@ export interface RowOptions {
   readonly cacheBytes: number;
   /** See checkBad. */
   readonly maxBadShare: number;
+  /** Whether the next readable image stands in for one that is not (default). If not, its row is zero and its index -1. */
+  readonly standIns?: boolean;
 }
 
 export interface Rows {
   /** Per view its samples, one after the other. */
   readonly fields: Record<string, Float32Array<ArrayBuffer>>;
-  /** The image in each row: the one asked for, or the next readable one. */
+  /** The image in each row: the one asked for, or the next readable one, or -1. */
   readonly indices: Int32Array<ArrayBuffer>;
   /** Images tried for the first time, and those of them that are unreadable. */
   readonly tried: number;
@@ -31,7 +33,7 @@ const concurrentLoads = 4;
 
 /** A function that makes rows of `source`, and remembers decoded and unreadable images from call to call. */
 export function rowMaker(source: Source, options: RowOptions): (epoch: number, indices: Int32Array) => Promise<Rows> {
-  const { views, seed, cacheBytes, maxBadShare } = options;
+  const { views, seed, cacheBytes, maxBadShare, standIns = true } = options;
   const fieldNames = Object.keys(views);
   const needsPixels = Object.values(views).some((view) => view.kind !== "noise");
   const images = cached(source, cacheBytes);
@@ -55,7 +57,11 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
   }
 
   /** Image `index`, or the first readable one after it; the search goes round once. */
-  async function find(index: number): Promise<{ index: number; pixels: Pixels }> {
+  async function find(index: number): Promise<{ index: number; pixels: Pixels | undefined }> {
+    if (!standIns) {
+      const pixels = await load(index);
+      return { index: pixels === undefined ? -1 : index, pixels };
+    }
     for (let i = 0; i < source.length; i++) {
       const candidate = (index + i) % source.length;
       const pixels = await load(candidate);
@@ -72,10 +78,10 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
       fieldNames.map((name) => [name, new Float32Array(indices.length * sizeOf(shapeOf(views[name]!)))]),
     );
     const used = Int32Array.from(indices);
-    const loads: Promise<{ index: number; pixels: Pixels }>[] = []; // the next few rows, this row's first
+    const loads: ReturnType<typeof find>[] = []; // the next few rows, this row's first
     let started = 0;
     for (let row = 0; row < indices.length; row++) {
-      let pixels: Pixels = { width: 0, height: 0, data: new Uint8Array(0) };
+      let pixels: Pixels | undefined = { width: 0, height: 0, data: new Uint8Array(0) };
       if (needsPixels) {
         for (; started < Math.min(row + concurrentLoads, indices.length); started++) {
           const next = find(indices[started]!);
@@ -86,6 +92,7 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
         used[row] = found.index;
         pixels = found.pixels;
       }
+      if (pixels === undefined) continue;
       for (const name of fieldNames) {
         const view = views[name]!;
         const length = sizeOf(shapeOf(view));

@@ -1,6 +1,7 @@
 /** Sources: lists of images. A source is opened from a plain description, so that a worker thread can open it again. */
 import * as z from "zod";
 import { cifarSpec, openCifar } from "./cifar.ts";
+import { describe } from "./description.ts";
 import { emojiSpec, openEmoji } from "./emoji/source.ts";
 import { folder, folderSpec } from "./folder.ts";
 import { glob, globSpec } from "./glob.ts";
@@ -74,11 +75,19 @@ export function defineSource(input: SourceInput): SourceSpec {
  */
 export async function openSource(input: SourceInput, index?: ImageIndex): Promise<Source> {
   const spec = defineSource(input);
-  if (spec.kind === "cifar") return openCifar(spec);
-  if (spec.kind === "emoji") return openEmoji(spec);
-  if (spec.kind === "synthetic") return openSynthetic(spec);
+  if (!hasIndex(spec)) {
+    const source = await openDirectly(spec);
+    return describe(source, { source: spec, length: source.length });
+  }
   const kind = indexedKind(spec);
-  return kind.open(index ?? (await keptIndex(kind)));
+  const found = index ?? (await keptIndex(kind));
+  const source = kind.open(found);
+  return describe(source, { source: spec, index: found, length: source.length });
+}
+
+async function openDirectly(spec: Exclude<SourceSpec, IndexedSpec>): Promise<Source> {
+  if (spec.kind === "cifar") return openCifar(spec);
+  return spec.kind === "emoji" ? openEmoji(spec) : openSynthetic(spec);
 }
 
 /** The index of a source's images, for threads that open the source as well; undefined for a kind that has none. */

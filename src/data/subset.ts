@@ -1,10 +1,11 @@
+import { describe, descriptionOf } from "./description.ts";
 import type { Source } from "./source.ts";
 import { fold, key, Random } from "../tensor/random.ts";
 
 /** The images `indices` of `source`, in this order. Blocks are those of the source, when the order is ascending. */
 export function subset(source: Source, indices: ArrayLike<number>): Source {
   const blocks = source.blocks && blocksOf(source.blocks, indices);
-  return {
+  const part: Source = {
     name: source.name,
     classes: source.classes,
     length: indices.length,
@@ -15,6 +16,10 @@ export function subset(source: Source, indices: ArrayLike<number>): Source {
     ...(source.window === undefined ? {} : { window: source.window }),
     load: (i) => source.load(indices[i]!),
   };
+  const whole = descriptionOf(source);
+  if (whole === undefined) return part;
+  const rows = Int32Array.from(indices, (i) => whole.rows?.[i] ?? i);
+  return describe(part, { ...whole, rows });
 }
 
 /** The `length` images from `first` on: a subset that takes no memory. */

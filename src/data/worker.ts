@@ -4,13 +4,15 @@ import sharp from "sharp";
 import type { ImageIndex } from "./image-index.ts";
 import { rowMaker, type RowOptions, type Rows } from "./rows.ts";
 import { openSource, type SourceInput } from "./source.ts";
-import { sample } from "./subset.ts";
+import { sample, subset } from "./subset.ts";
 
 export interface WorkerOptions extends RowOptions {
   readonly source: SourceInput;
   /** Of the source's images, in memory that all threads share. Without it the source is opened from its files. */
   readonly index?: ImageIndex | undefined;
-  readonly limit: number | undefined;
+  readonly limit?: number | undefined;
+  /** The images in use, as rows of those; default all. */
+  readonly rows?: Int32Array | undefined;
   /** Number of images that the main thread found. */
   readonly length: number;
 }
@@ -32,10 +34,11 @@ const opened = open();
 opened.catch(() => undefined); // reported with the first answer
 
 async function open() {
-  const source = sample(await openSource(options.source, options.index), options.limit, options.seed);
-  if (source.length !== options.length)
-    throw new Error(`${source.name} changed while it was opened: ${options.length} images, then ${source.length}`);
-  return rowMaker(source, options);
+  const { rows } = options;
+  const whole = sample(await openSource(options.source, options.index), options.limit, options.seed);
+  if (whole.length !== options.length)
+    throw new Error(`${whole.name} changed while it was opened: ${options.length} images, then ${whole.length}`);
+  return rowMaker(rows === undefined ? whole : subset(whole, rows), options);
 }
 
 async function answer({ ticket, epoch, indices }: Request): Promise<void> {

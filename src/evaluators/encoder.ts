@@ -60,8 +60,9 @@ export function readEncoder(path: string, stage?: string): SavedEncoder {
 }
 
 /** What a checkpoint file says of its model and of the images it wants. */
-export function checkpointSetup(file: string): { model: VitConfig; view: CenterView } {
-  return setupIn(file, readCheckpoint(file, () => false).metadata);
+export function checkpointSetup(file: string): { model: VitConfig; view: CenterView; sha256: string } {
+  const { metadata } = readCheckpoint(file, () => false);
+  return { ...setupIn(file, metadata), sha256: metadata["sha256"]! };
 }
 
 function setupIn(file: string, { model, view }: Readonly<Record<string, string>>) {
@@ -105,9 +106,12 @@ export async function createEncoder(
     async encode(images) {
       const [count] = images.shape as [number];
       if (count > batch) throw new Error(`${count} images were given, but this encoder takes up to ${batch} at once`);
-      const padded = new Float32Array(batch * 3 * imageSize ** 2);
-      padded.set(images.data);
-      const rows = await run(tensor("float32", [batch, 3, imageSize, imageSize], padded));
+      let whole = images;
+      if (count < batch) {
+        whole = tensor("float32", [batch, 3, imageSize, imageSize], new Float32Array(batch * 3 * imageSize ** 2));
+        whole.data.set(images.data);
+      }
+      const rows = await run(whole);
       return tensor("float32", [count, width], rows.slice(0, count * width));
     },
     release: () => program.release(),

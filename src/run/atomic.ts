@@ -8,36 +8,80 @@ import { codeOf, messageOf } from "./errors.ts";
  * `pieces` are written one after the other and never joined, so a file may be larger than memory's largest buffer.
  * Synchronous on purpose: the training state cannot change while it is being written.
  */
-export function writeFileAtomic(path: string, pieces: string | Uint8Array | Iterable<Uint8Array>): void {
+export function writeFileAtomic(path: string, pieces: Pieces): void {
+  const file = createFileAtomic(path);
+  file.write(pieces);
+  file.commit();
+}
+
+type Pieces = string | Uint8Array | Iterable<Uint8Array>;
+
+/** A file that grows under a temporary name and takes its own when it is whole. */
+export interface GrowingFile {
+  write(pieces: Pieces): void;
+  /** Writes over what is there already, such as a header that holds a count. */
+  overwrite(bytes: Uint8Array, position: number): void;
+  /** fsync, rename, fsync of the folder. */
+  commit(): void;
+  /** Removes the temporary file. Does nothing after `commit`. */
+  discard(): void;
+}
+
+/** The same for a file that is made over a longer time. What fails throws one sentence and leaves nothing behind. */
+export function createFileAtomic(path: string): GrowingFile {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
-  try {
-    const file = openSync(temporary, "w");
+  let file: number | undefined;
+  const close = () => {
+    if (file !== undefined) closeSync(file);
+    file = undefined;
+  };
+  const guarded = (work: (file: number) => void) => {
     try {
-      for (const piece of toPieces(pieces)) writeAll(file, piece);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
+      file ??= openSync(temporary, "w");
+      work(file);
+    } catch (error) {
+      close();
+      rmSync(temporary, { force: true });
+      const reason = codeOf(error) === "ENOSPC" ? "the disk is full" : messageOf(error);
+      throw new Error(
+        `${path} could not be written (${reason}); the file that was there before, if any, is unchanged`,
+        { cause: error },
+      );
     }
-    renameSync(temporary, path);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    const reason = codeOf(error) === "ENOSPC" ? "the disk is full" : messageOf(error);
-    throw new Error(`${path} could not be written (${reason}); the file that was there before, if any, is unchanged`, {
-      cause: error,
-    });
-  }
-  syncFolder(dirname(path));
+  };
+  guarded(() => undefined);
+  return {
+    write: (pieces) =>
+      guarded((file) => {
+        for (const piece of toPieces(pieces)) writeAll(file, piece);
+      }),
+    overwrite: (bytes, position) => guarded((file) => writeAll(file, bytes, position)),
+    commit() {
+      guarded((file) => {
+        fsyncSync(file);
+        close();
+        renameSync(temporary, path);
+      });
+      syncFolder(dirname(path));
+    },
+    discard() {
+      if (file === undefined) return;
+      close();
+      rmSync(temporary, { force: true });
+    },
+  };
 }
 
 /**
- * Removes the temporary files in `folder` whose writer is no longer alive, and returns their names.
- * Files of other living processes stay: a report may open a run while it trains. Our own are leftovers of a killed
- * process that had our id, as happens in containers, because this process writes synchronously.
+ * Removes the temporary files in `folder` (or only those of the file `name`) whose writer is no longer alive, and returns
+ * their names. Files of other living processes stay: a report may open a run while it trains. Our own are leftovers of a
+ * killed process that had our id, as happens in containers, because this process writes synchronously.
  */
-export function removeLeftovers(folder: string): string[] {
-  const leftovers = readdirSync(folder).filter((name) => {
-    const writer = /^\..+\.(\d+)\.tmp$/.exec(name)?.[1];
-    return writer !== undefined && (Number(writer) === process.pid || !isAlive(Number(writer)));
+export function removeLeftovers(folder: string, name?: string): string[] {
+  const leftovers = readdirSync(folder).filter((each) => {
+    const [, target, writer] = /^\.(.+)\.(\d+)\.tmp$/.exec(each) ?? [];
+    if (writer === undefined || (name !== undefined && target !== name)) return false;
+    return Number(writer) === process.pid || !isAlive(Number(writer));
   });
   for (const name of leftovers) rmSync(join(folder, name), { force: true });
   return leftovers;
@@ -54,12 +98,18 @@ export function syncFolder(folder: string): void {
   }
 }
 
-/** Writes all bytes at the file's position. One system call takes at most 2 GiB, and may take less than it was given. */
-function writeAll(file: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at, Math.min(bytes.length - at, 2 ** 26));
+/**
+ * Writes all bytes at the file's end, or from `position` on. One system call takes at most 2 GiB, and may take less than
+ * it was given.
+ */
+function writeAll(file: number, bytes: Uint8Array, position?: number): void {
+  for (let at = 0; at < bytes.length;) {
+    const length = Math.min(bytes.length - at, 2 ** 26);
+    at += writeSync(file, bytes, at, length, position === undefined ? null : position + at);
+  }
 }
 
-function toPieces(content: string | Uint8Array | Iterable<Uint8Array>): Iterable<Uint8Array> {
+function toPieces(content: Pieces): Iterable<Uint8Array> {
   if (typeof content === "string") return [new TextEncoder().encode(content)];
   return content instanceof Uint8Array ? [content] : content;
 }

@@ -29,10 +29,8 @@ export type Environment = z.infer<typeof environmentSchema>;
 
 /** What this process knows about its machine. `onnxruntime` is the engine's version; `command` what the user typed. */
 export function describeEnvironment(options: { seed: number; onnxruntime: string; command?: string }): Environment {
-  const packageFolder = fileURLToPath(new URL("../../../", import.meta.url));
-  const { version } = packageSchema.parse(JSON.parse(readFileSync(`${packageFolder}package.json`, "utf8")));
   return {
-    layergraft: version,
+    layergraft: ownVersion(),
     node: process.versions.node,
     onnxruntime: options.onnxruntime,
     ...checkoutOf(packageFolder),
@@ -46,7 +44,13 @@ export function describeEnvironment(options: { seed: number; onnxruntime: string
   };
 }
 
+const packageFolder = fileURLToPath(new URL("../../../", import.meta.url));
 const packageSchema = z.object({ version: z.string() });
+
+/** Version of layergraft. */
+export function ownVersion(): string {
+  return packageSchema.parse(JSON.parse(readFileSync(`${packageFolder}package.json`, "utf8"))).version;
+}
 
 /** Commit of the checkout at `folder`. An installed package has none, even when the user's project around it has. */
 function checkoutOf(folder: string): { commit?: string; modified?: boolean } {

@@ -56,9 +56,14 @@ export interface QuestionOptions {
 export async function questionsOf(input: SourceInput, options: QuestionOptions = {}): Promise<Questions> {
   const spec = defineSource(input);
   if (spec.kind === "emoji") return ofEmoji(spec, options);
-  const whole: SourceInput =
-    spec.kind === "cifar" ? { ...spec, split: "all" } : "split" in spec ? { ...spec, split: undefined } : spec;
-  return ofClasses(await openSource(whole), options);
+  return ofClasses(await openSource(inAllSplits(spec)), options);
+}
+
+/** The same images and those of the other splits. */
+export function inAllSplits(input: SourceInput): SourceInput {
+  const spec = defineSource(input);
+  if (spec.kind === "cifar" || spec.kind === "emoji") return { ...spec, split: "all" };
+  return "split" in spec ? { ...spec, split: undefined } : spec;
 }
 
 /** Emoji: concepts are split, so that every test drawing is of a concept nobody trained on. */

@@ -14,12 +14,21 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** `onOutput` sees everything printed so far, and the process. */
+/** `onStart` gets the process; `onOutput` sees everything printed so far, and the process. */
 export function layergraft(
   args: readonly string[],
-  { cwd, onOutput }: { cwd?: string; onOutput?: (text: string, child: ChildProcess) => void } = {},
+  {
+    cwd,
+    onStart,
+    onOutput,
+  }: {
+    cwd?: string;
+    onStart?: (child: ChildProcess) => void;
+    onOutput?: (text: string, child: ChildProcess) => void;
+  } = {},
 ): Promise<Outcome> {
   const child = spawn(process.execPath, [main, ...args], { cwd, stdio: ["ignore", "pipe", "pipe"] });
+  onStart?.(child);
   const output = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const)
     child[name].setEncoding("utf8").on("data", (text: string) => {

@@ -4,22 +4,20 @@ import { describe, expect, it } from "vitest";
 import { temporaryFolder, temporaryRun } from "../run/temporary.ts";
 import { layergraft, tiny, writeImages } from "./layergraft.ts";
 
+const commands = ["demo", "pretrain", "evaluate", "embed", "search", "conflict", "graft-plan", "report", "study"];
+
 describe("--help", () => {
   it("of the whole lists the commands", async () => {
     const { code, stdout, stderr } = await layergraft(["--help"]);
     expect([code, stderr]).toEqual([0, ""]);
-    for (const name of ["demo", "pretrain", "evaluate", "conflict", "graft-plan", "report", "study"])
-      expect(stdout).toContain(`\n  ${name} `);
+    for (const name of commands) expect(stdout).toContain(`\n  ${name} `);
   });
-  it.each(["demo", "pretrain", "evaluate", "conflict", "graft-plan", "report", "study"])(
-    "of %s has options and an example",
-    async (name) => {
-      const { code, stdout } = await layergraft([name, "--help"]);
-      expect(code).toBe(0);
-      expect(stdout).toContain(`Usage: layergraft ${name}`);
-      expect(stdout).toMatch(new RegExp(`Examples?:\n {2}layergraft ${name}`));
-    },
-  );
+  it.each(commands)("of %s has options and an example", async (name) => {
+    const { code, stdout } = await layergraft([name, "--help"]);
+    expect(code).toBe(0);
+    expect(stdout).toContain(`Usage: layergraft ${name}`);
+    expect(stdout).toMatch(new RegExp(`Examples?:\n {2}layergraft ${name}`));
+  });
   it("is the answer to no command, and --version is the package's", async () => {
     expect(await layergraft([])).toMatchObject({ code: 2, stdout: "" });
     expect((await layergraft(["--version"])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { removeLeftovers, writeFileAtomic } from "../../src/run/atomic.ts";
+import { createFileAtomic, removeLeftovers, writeFileAtomic } from "../../src/run/atomic.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 test("writes text, bytes and pieces, and leaves nothing else behind", () => {
@@ -45,4 +45,31 @@ test("leftovers of dead processes go, files of living ones stay", () => {
   for (const name of [...gone, ...kept]) writeFileSync(join(folder, name), "");
   expect(new Set(removeLeftovers(folder))).toEqual(new Set(gone));
   expect(new Set(readdirSync(folder))).toEqual(new Set(kept));
+});
+
+test("leftovers of one file can be removed alone", () => {
+  const folder = temporaryFolder();
+  const dead = spawnSync(process.execPath, ["-e", ""]).pid;
+  for (const name of ["a.npy", "b.npy"]) writeFileSync(join(folder, `.${name}.${dead}.tmp`), "");
+  expect(removeLeftovers(folder, "a.npy")).toEqual([`.a.npy.${dead}.tmp`]);
+});
+
+test("a growing file has its name when it is whole, and a discarded one leaves the old", () => {
+  const folder = temporaryFolder();
+  const path = join(folder, "file");
+  writeFileAtomic(path, "old");
+  const discarded = createFileAtomic(path);
+  discarded.write("lost");
+  discarded.discard();
+  expect(readdirSync(folder)).toEqual(["file"]);
+  const file = createFileAtomic(path);
+  file.write("0 of");
+  file.write(" 3");
+  expect(readFileSync(path, "utf8")).toBe("old");
+  file.overwrite(new TextEncoder().encode("3"), 0);
+  file.write("!");
+  file.commit();
+  file.discard();
+  expect(readdirSync(folder)).toEqual(["file"]);
+  expect(readFileSync(path, "utf8")).toBe("3 of 3!");
 });
