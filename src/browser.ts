@@ -17,7 +17,15 @@ export function toInput(pixels: Pixels, view: CenterView): Float32Array<ArrayBuf
 }
 
 /** The pixels of a canvas, transparency over white as in training. */
-export function fromCanvas({ width, height, data }: { width: number; height: number; data: Uint8ClampedArray }): Pixels {
+export function fromCanvas({
+  width,
+  height,
+  data,
+}: {
+  width: number;
+  height: number;
+  data: Uint8ClampedArray;
+}): Pixels {
   const rgb = new Uint8Array(3 * width * height);
   for (let from = 0, to = 0; to < rgb.length; from += 4)
     for (let channel = 0; channel < 3; channel++) {

@@ -6,6 +6,11 @@ export interface Gallery {
   readonly view: import("layergraft/browser").CenterView;
   /** One per row of gallery.bin: float32, rows of unit length. */
   readonly names: readonly string[];
-  /** The sheet gallery.webp: images row after row, each side × side pixels. */
-  readonly thumbnails: { readonly columns: number; readonly rows: number; readonly side: number };
+  /** The sheet gallery.webp: images row after row, each side × side pixels with a margin around it. */
+  readonly thumbnails: {
+    readonly columns: number;
+    readonly rows: number;
+    readonly side: number;
+    readonly margin: number;
+  };
 }

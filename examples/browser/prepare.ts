@@ -6,12 +6,23 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { defineRecipe, exportOnnx, loadEncoder, openRun, openSource, type Pixels, type Source, subset } from "layergraft";
+import {
+  defineRecipe,
+  exportOnnx,
+  loadEncoder,
+  openRun,
+  openSource,
+  type Pixels,
+  type Source,
+  subset,
+} from "layergraft";
 import sharp from "sharp";
 import type { Gallery } from "./gallery.ts";
 
-/** Side of a thumbnail, pixels. Browsers draw images of up to 4,096 pixels a side everywhere. */
-const side = 64;
+/** Side of a thumbnail and white around it, which keeps neighbours on the sheet apart when it is scaled; pixels. */
+const side = 60;
+const margin = 2;
+/** Browsers draw images of up to 4,096 pixels a side everywhere. */
 const columns = 64;
 const mostImages = columns ** 2;
 
@@ -37,7 +48,7 @@ export async function prepare(run: string, images: Source, out: string): Promise
     encoder: `ViT of width ${modelWidth} and depth ${depth}, ${imageSize} px in patches of ${patchSize}`,
     view: encoder.view,
     names: shown.map((i) => images.id(i)),
-    thumbnails: { columns, rows: Math.ceil(shown.length / columns), side },
+    thumbnails: { columns, rows: Math.ceil(shown.length / columns), side, margin },
   };
   await writeFile(join(out, "gallery.json"), JSON.stringify(gallery));
   await writeFile(join(out, "gallery.bin"), rows);
@@ -46,15 +57,21 @@ export async function prepare(run: string, images: Source, out: string): Promise
 }
 
 /** All thumbnails in one picture: one file to load instead of thousands. */
-async function sheetOf(images: Source, shown: readonly number[], { rows, side }: Gallery["thumbnails"]) {
-  const sheet = new Uint8Array(columns * side * rows * side * 3);
+async function sheetOf(
+  images: Source,
+  shown: readonly number[],
+  { rows, columns, side, margin }: Gallery["thumbnails"],
+) {
+  const cell = side + 2 * margin;
+  const [width, height] = [columns * cell, rows * cell];
+  const sheet = new Uint8Array(width * height * 3).fill(255);
   for (const [place, image] of shown.entries()) {
     const small = await thumbnail(await images.load(image));
-    const [top, left] = [Math.floor(place / columns) * side, (place % columns) * side];
+    const [top, left] = [Math.floor(place / columns) * cell + margin, (place % columns) * cell + margin];
     for (let y = 0; y < side; y++)
-      sheet.set(small.subarray(3 * y * side, 3 * (y + 1) * side), 3 * ((top + y) * columns * side + left));
+      sheet.set(small.subarray(3 * y * side, 3 * (y + 1) * side), 3 * ((top + y) * width + left));
   }
-  const raw = { width: columns * side, height: rows * side, channels: 3 } as const;
+  const raw = { width, height, channels: 3 } as const;
   return sharp(sheet, { raw }).webp({ quality: 85 }).toBuffer();
 }
 
@@ -67,7 +84,8 @@ function thumbnail({ data, width, height }: Pixels): Promise<Buffer> {
 
 async function main([run, folder]: readonly string[]) {
   if (run === undefined) throw new Error("which run? node dist/examples/browser/prepare.js RUN [IMAGES]");
-  const data = folder === undefined ? defineRecipe(openRun(run).recipe).data : ({ kind: "folder", path: folder } as const);
+  const data =
+    folder === undefined ? defineRecipe(openRun(run).recipe).data : ({ kind: "folder", path: folder } as const);
   const out = join(dirname(dirname(dirname(import.meta.dirname))), "examples/browser/page/public");
   const count = await prepare(run, await openSource(data), out);
   console.log(`${count} images of ${basename(run)} in ${out}; now: npx vite examples/browser/page`);

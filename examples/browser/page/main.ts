@@ -3,7 +3,7 @@ import type { InferenceSession, Tensor } from "onnxruntime-web";
 import { fromCanvas, toInput } from "layergraft/browser";
 import type { Gallery } from "../gallery.ts";
 
-const element = <E extends HTMLElement>(id: string) => document.getElementById(id) as E;
+const element = (id: string) => document.getElementById(id)!;
 const answer = element("answer");
 const heads = element("heads");
 const status = element("status");
@@ -25,8 +25,9 @@ async function main() {
   document.body.dataset["ready"] = "true";
 
   let latest = 0;
+  const ask: Ask = (name, image) => void answerTo(name, image);
   /** Shows what the encoder makes of an image. A later question overtakes an earlier one. */
-  async function ask(name: string, image: Promise<ImageBitmap>) {
+  async function answerTo(name: string, image: Promise<ImageBitmap>) {
     const ticket = ++latest;
     try {
       const input = toInput(pixelsOf(await image), gallery.view);
@@ -43,7 +44,7 @@ async function main() {
     }
   }
 
-  listen((file) => void ask(file.name, decode(file)));
+  listen((file) => ask(file.name, decode(file)));
   const step = Math.max(1, Math.floor(gallery.names.length / exampleCount));
   const shown = gallery.names.flatMap((_, i) => (i % step === 0 ? [i] : [])).slice(0, exampleCount);
   element("examples").replaceChildren(...shown.map((i) => item(thumbnail(gallery, i, ask))));
@@ -56,7 +57,7 @@ function listen(use: (file: File) => void) {
     const file = files?.[0];
     if (file !== undefined) use(file);
   };
-  const input = element<HTMLInputElement>("file");
+  const input = element("file") as HTMLInputElement;
   input.addEventListener("change", () => {
     first(input.files);
     input.value = ""; // the same file may be chosen again
@@ -103,7 +104,7 @@ type Ask = (name: string, image: Promise<ImageBitmap>) => void;
 function showNeighbours(gallery: Gallery, found: ReturnType<typeof nearest>, ask: Ask) {
   const items = found.map(({ row, likeness }) => {
     const button = thumbnail(gallery, row, ask);
-    button.append(text("name", gallery.names[row]!), text("likeness", likeness.toFixed(3)));
+    button.append(text("name", gallery.names[row]!.split("/").at(-1)!), text("likeness", likeness.toFixed(3)));
     return item(button);
   });
   element("neighbours").replaceChildren(...items);
@@ -111,12 +112,14 @@ function showNeighbours(gallery: Gallery, found: ReturnType<typeof nearest>, ask
 
 /** A button with image `i` of the gallery, which asks with that image. */
 function thumbnail(gallery: Gallery, i: number, ask: Ask): HTMLButtonElement {
-  const { columns, rows, side } = gallery.thumbnails;
-  const [column, row] = [i % columns, Math.floor(i / columns)];
+  const { columns, rows, side, margin } = gallery.thumbnails;
+  const cell = side + 2 * margin;
+  const [left, top] = [(i % columns) * cell + margin, Math.floor(i / columns) * cell + margin];
+  const [width, height] = [columns * cell, rows * cell];
   const picture = text("thumbnail", "");
   picture.style.backgroundImage = 'url("gallery.webp")'; // beside the page, not beside the style sheet
-  picture.style.backgroundSize = `${100 * columns}% ${100 * rows}%`;
-  picture.style.backgroundPosition = `${(100 * column) / Math.max(1, columns - 1)}% ${(100 * row) / Math.max(1, rows - 1)}%`;
+  picture.style.backgroundSize = `${(100 * width) / side}% ${(100 * height) / side}%`;
+  picture.style.backgroundPosition = `${(100 * left) / (width - side)}% ${(100 * top) / (height - side)}%`;
   const button = document.createElement("button");
   button.className = "image";
   button.title = gallery.names[i]!;
@@ -124,7 +127,7 @@ function thumbnail(gallery: Gallery, i: number, ask: Ask): HTMLButtonElement {
   button.append(picture);
   const cut = async () => {
     const sheet = await createImageBitmap(await (await load("gallery.webp")).blob());
-    return createImageBitmap(sheet, column * side, row * side, side, side);
+    return createImageBitmap(sheet, left, top, side, side);
   };
   button.addEventListener("click", () => ask(gallery.names[i]!, cut()));
   return button;
@@ -140,7 +143,7 @@ function showAttention({ view }: Gallery, input: Float32Array, attention: Float3
     for (let head = 0; head < headCount; head++) sum += ofHead(head)[i]!;
     return sum / headCount;
   });
-  const choices = [{ name: "all heads", map: mean }];
+  const choices: { name: string; map: Float32Array }[] = [{ name: "all heads", map: mean }];
   for (let head = 0; head < headCount; head++) choices.push({ name: String(head + 1), map: ofHead(head) });
   const buttons = choices.map(({ name, map }) => {
     const button = document.createElement("button");
@@ -172,7 +175,7 @@ function drawAttention(input: Float32Array, { size, mean, std }: Gallery["view"]
       image.data[4 * i + channel] = 255 * light * (input[channel * size ** 2 + i]! * std[channel]! + mean[channel]!);
     image.data[4 * i + 3] = 255;
   }
-  const canvas = element<HTMLCanvasElement>("seen");
+  const canvas = element("seen") as HTMLCanvasElement;
   canvas.width = canvas.height = size;
   canvas.getContext("2d")!.putImageData(image, 0, 0);
 }
