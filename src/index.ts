@@ -51,6 +51,16 @@ export { neighbours, type Neighbours } from "./evaluators/neighbours.ts";
 export { type Collection, retrieval } from "./evaluators/retrieval.ts";
 export { type Protocol, protocols, type ProtocolSettings, type TaskOptions } from "./train/tasks.ts";
 
+// Weights from elsewhere and for elsewhere, features in files.
+export { type ImportReport, importWeights, type ReadOptions } from "./interop/import.ts";
+export { openTorchFile, type TorchFile, TorchTensor, type TorchValue } from "./interop/torch-file.ts";
+export { exportEncoder, type ExportOptions } from "./interop/export/export.ts";
+export { exportOnnx, type OnnxOptions } from "./interop/export/onnx.ts";
+export { type Embedded, embedImages, type EmbedOptions } from "./interop/embed.ts";
+export { createFeatures, openFeatures } from "./interop/features-file.ts";
+export type { FeaturesFile } from "./interop/features.ts";
+export { type Found, nearest } from "./interop/search.ts";
+
 // Images.
 export { mix, type MixOptions } from "./data/mix.ts";
 export { rowsOfSplitFile } from "./data/split-file.ts";

@@ -11,6 +11,6 @@ declare namespace WebAssembly {
   class Instance {
     readonly exports: Readonly<Record<string, unknown>>;
   }
-  function compile(bytes: Uint8Array): Promise<Module>;
+  function compile(bytes: Uint8Array | ArrayBuffer): Promise<Module>;
   function instantiate(module: Module, imports: Record<string, Record<string, unknown>>): Promise<Instance>;
 }

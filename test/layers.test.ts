@@ -20,7 +20,7 @@ const order = [
   "study",
   "cli",
 ];
-const exempt = ["index.ts", "webassembly.d.ts"];
+const exempt = ["index.ts", "browser.ts", "webassembly.d.ts"];
 const imports = /(?:\b(?:import|export)\b[^"'`;]*?\bfrom\s*|\bimport\s*\(?\s*)["'`]([^"'`]+)["'`]/g;
 
 /** What is wrong with the imports of a file at `path` below src/. */

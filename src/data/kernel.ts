@@ -1,5 +1,4 @@
 /** The augmentation kernel (assembly/augment.ts), one instance and one memory per thread, and room in that memory. */
-import { readFile } from "node:fs/promises";
 
 /** Exports of assembly/augment.ts; addresses and strides as described there. */
 export interface Kernel {
@@ -84,7 +83,11 @@ export interface Kernel {
 
 const memory = new WebAssembly.Memory({ initial: 1 });
 const file = new URL("../kernels/augment.wasm", import.meta.url);
-const { exports } = await WebAssembly.instantiate(await WebAssembly.compile(await readFile(file)), { env: { memory } });
+const code =
+  file.protocol === "file:"
+    ? await (await import("node:fs/promises")).readFile(file)
+    : await (await fetch(file)).arrayBuffer(); // in a browser
+const { exports } = await WebAssembly.instantiate(await WebAssembly.compile(code), { env: { memory } });
 
 /** The kernel of this thread. */
 export const kernel = exports as unknown as Kernel;
