@@ -5,8 +5,7 @@
  *
  * The images are hard links to one file in a temporary folder, which goes at the end; none is decoded.
  */
-import { linkSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { readdirSync } from "node:fs";
+import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -49,10 +48,8 @@ try {
   const before = process.memoryUsage().rss;
   const index = (await timed("build and keep", () => indexOf(spec)))!;
   const { rss } = process.memoryUsage();
-  const longest = (index.names.length / index.length).toFixed(1);
-  console.log(
-    `  index ${mb(bytesOf(index))} (names of ${longest} bytes); process ${mb(before)} before, ${mb(rss)} after`,
-  );
+  const mean = (index.names.length / index.length).toFixed(1);
+  console.log(`  index ${mb(bytesOf(index))} (names of ${mean} bytes); process ${mb(before)} before, ${mb(rss)} after`);
   const kept = join(root, "cache", "indexes");
   for (const name of readdirSync(kept)) console.log(`  on disk ${mb(statSync(join(kept, name)).size)}`);
   await timed("again in the same process", () => indexOf(spec));
