@@ -65,7 +65,16 @@ export { type Found, nearest } from "./interop/search.ts";
 export { mix, type MixOptions } from "./data/mix.ts";
 export { rowsOfSplitFile } from "./data/split-file.ts";
 export { openFiles } from "./data/files.ts";
-export { openSource, type Pixels, type Source, type SourceInput, type SourceSpec, type Split } from "./data/source.ts";
+export {
+  indexOf,
+  openSource,
+  type Pixels,
+  type Source,
+  type SourceInput,
+  type SourceSpec,
+  type Split,
+} from "./data/source.ts";
+export type { ImageIndex } from "./data/image-index.ts";
 export { subset } from "./data/subset.ts";
 export { evaluationBatches } from "./data/evaluation.ts";
 export {
