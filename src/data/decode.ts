@@ -1,30 +1,45 @@
 /** Image files to pixels, through sharp (libvips). */
+import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
-import sharp from "sharp";
+import sharp, { type Metadata } from "sharp";
+import { formatOf } from "./image-format.ts";
 import type { Pixels } from "./source.ts";
 
-/** File name endings that are read, in lower case. */
+/** File name endings that are read, in lower case. They say which files are images; how one is read its bytes say. */
 export const imageExtensions: readonly string[] = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".avif"];
 
 export function isImageName(name: string): boolean {
   return imageExtensions.includes(extname(name).toLowerCase());
 }
 
+/** Larger images are refused before memory is taken for them: a small file can claim any size. */
+const maxPixels = 2 ** 28;
+
 /**
- * Decodes to 8-bit sRGB: EXIF orientation applied, transparency over white, grey and CMYK converted, first frame only.
+ * Decodes to 8-bit sRGB: EXIF orientation applied, transparency over white, grey, CMYK and colour profiles converted, 16
+ * bits scaled, first frame or page only. The format is told by the first bytes.
  * `shortSide`: images whose shorter side is longer are reduced to it, which for JPEG saves most of the decoding time.
- * Warnings about a file are ignored; a truncated or broken one rejects with libvips' message.
+ * Warnings about a file are ignored. Rejects with what is wrong with it: other formats, a truncated or broken file, more
+ * than 2^28 pixels, samples that are neither 8 nor 16 bits.
  */
 export async function decode(file: string | Uint8Array, shortSide?: number): Promise<Pixels> {
-  let image = sharp(file, { failOn: "error" }).autoOrient();
+  const bytes = typeof file === "string" ? await readFile(file) : file;
+  const format = formatOf(bytes);
+  const fail = (error: Error): never => {
+    throw new Error(reasonOf(error, format), { cause: error });
+  };
+  let image = sharp(bytes, { failOn: "error", limitInputPixels: maxPixels }).autoOrient();
+  if (format === "TIFF") checkSamples(await image.metadata().catch(fail));
   if (shortSide !== undefined)
     image = image.resize({ width: shortSide, height: shortSide, fit: "outside", withoutEnlargement: true });
   const { data, info } = await image
     .flatten({ background: "#ffffff" })
     .toColourspace("srgb")
     .raw({ depth: "uchar" })
-    .toBuffer({ resolveWithObject: true });
-  return { width: info.width, height: info.height, data: info.channels === 3 ? data : repeatGrey(data, info.channels) };
+    .toBuffer({ resolveWithObject: true })
+    .catch(fail);
+  if (info.channels !== 3) throw new Error(`its ${info.channels} channels are neither grey nor RGB nor CMYK`);
+  return { width: info.width, height: info.height, data };
 }
 
 /** `decode` of a file, or of what is being read of it, called `name` in messages. Rejects with one sentence. */
@@ -37,9 +52,16 @@ export async function readImage(file: string | Promise<Uint8Array>, name: string
   }
 }
 
-/** libvips keeps one channel for grey images. */
-function repeatGrey(data: Uint8Array, channels: number): Uint8Array {
-  const rgb = new Uint8Array((data.length / channels) * 3);
-  for (let i = 0; i < rgb.length; i++) rgb[i] = data[Math.floor(i / 3) * channels]!;
-  return rgb;
+/** Where samples are floats or 32-bit numbers, nothing says which of them is white. */
+function checkSamples({ depth }: Metadata): void {
+  if (depth !== "uchar" && depth !== "ushort")
+    throw new Error(`its samples are of type ${depth}: convert it to a TIFF of 8 or 16 bits without sign`);
+}
+
+/** What libvips says, in a sentence for people. Its messages have a line per attempt; the last one says why. */
+function reasonOf({ message }: Error, format: string): string {
+  if (message.includes("exceeds pixel limit"))
+    return `it has more than ${Math.floor(maxPixels / 1e6)} million pixels: reduce it first`;
+  const last = message.trim().split("\n").at(-1)!;
+  return `the ${format} file is truncated or damaged (${last.replace(/^Input \w+ has corrupt header: /, "")})`;
 }
