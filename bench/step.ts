@@ -8,7 +8,6 @@
  * turns step by step, so that a machine that slows down slows both. A process prints a line when ready, then a line for
  * each line "step" or "memory" it reads.
  */
-import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import { createInterface } from "node:readline";
@@ -18,17 +17,9 @@ import { parseArgs } from "node:util";
 import { fold, key, Random } from "../src/tensor/random.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
 import { tensor } from "../src/tensor/tensor.ts";
-import * as op from "../src/graph/ops/index.ts";
-import { encode, patches, type VitConfig } from "../src/nn/vit.ts";
-import type { Objective } from "../src/objectives/objective.ts";
-import { createStep } from "../src/train/step.ts";
-
-/** The sizes that step_torch.py knows, under its names. */
-const models: Readonly<Record<string, VitConfig>> = {
-  "vit-micro": { imageSize: 32, patchSize: 4, width: 192, depth: 6, heads: 3 }, // 65 tokens
-  "vit-small/16": { imageSize: 224, patchSize: 16, width: 384, depth: 12, heads: 6 },
-  "vit-base/16": { imageSize: 224, patchSize: 16, width: 768, depth: 12, heads: 12 },
-};
+import type { VitConfig } from "../src/nn/vit.ts";
+import { encoderStep, modelOf } from "./encoder-step.ts";
+import { median, open, type Side } from "./sides.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -42,8 +33,7 @@ const { values: options } = parseArgs({
     serve: { type: "boolean", default: false },
   },
 });
-const model = models[options.model];
-if (model === undefined) throw new Error(`unknown model ${options.model}; known: ${Object.keys(models).join(", ")}`);
+const model = modelOf(options.model);
 await (options.serve ? serve(model) : measure());
 
 /** What a process says: its first line, and its answers to "step" and "memory". */
@@ -65,7 +55,13 @@ async function measure() {
   console.log(`${options.model}, batch ${batch}, micro-batch ${micro}, ${threads} threads, ${rounds} rounds`);
   console.log(`${cpus()[0]?.model ?? "unknown processor"}, ${cpus().length} cores; load before: ${load.join(" ")}`);
 
-  const ours = await open(process.execPath, [fileURLToPath(import.meta.url), "--serve", ...sizes, "--micro", micro]);
+  const ours = await open<Said>(process.execPath, [
+    fileURLToPath(import.meta.url),
+    "--serve",
+    ...sizes,
+    "--micro",
+    micro,
+  ]);
   const theirs = options.torch ? await openTorch(sizes) : undefined;
   const seconds = { ours: [] as number[], theirs: [] as number[] };
   for (let round = 0; round <= Number(rounds); round++)
@@ -92,14 +88,8 @@ async function measure() {
   }
 }
 
-interface Side {
-  readonly ready: Said;
-  ask(command: "step" | "memory"): Promise<Said>;
-  close(): void;
-}
-
 /** PyTorch's process, or undefined with a reason on the console when it would be no fair opponent. */
-async function openTorch(sizes: readonly string[]): Promise<Side | undefined> {
+async function openTorch(sizes: readonly string[]): Promise<Side<Said> | undefined> {
   const script = fileURLToPath(new URL("../../bench/step_torch.py", import.meta.url)); // from dist/bench/
   const refuse = (why: string) => {
     console.log(`no comparison: ${why}`);
@@ -108,9 +98,9 @@ async function openTorch(sizes: readonly string[]): Promise<Side | undefined> {
   };
   if (!existsSync(options.python))
     return refuse(`there is no ${options.python}; name one that has PyTorch with --python`);
-  let side: Side;
+  let side: Side<Said>;
   try {
-    side = await open(options.python, [script, ...sizes]);
+    side = await open<Said>(options.python, [script, ...sizes]);
   } catch {
     return refuse(`${options.python} could not run ${script}; on Debian, apt-get install python3-torch`);
   }
@@ -123,27 +113,7 @@ async function openTorch(sizes: readonly string[]): Promise<Side | undefined> {
   return refuse("this PyTorch uses the reference BLAS, some 16 times too slow; apt-get install libopenblas0-openmp");
 }
 
-/** Starts a process that speaks the protocol; it ends with this one. */
-async function open(command: string, args: readonly string[]): Promise<Side> {
-  const child: ChildProcess = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
-  const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
-  const next = async () => {
-    const { value, done } = await lines.next();
-    if (done === true) throw new Error(`${command} ended before it answered`);
-    return JSON.parse(value) as Said;
-  };
-  child.on("error", () => child.stdout!.destroy());
-  return {
-    ready: await next(),
-    ask(question) {
-      child.stdin!.write(`${question}\n`);
-      return next();
-    },
-    close: () => child.stdin!.end(),
-  };
-}
-
-async function report(name: string, side: Side, seconds: readonly number[]) {
+async function report(name: string, side: Side<Said>, seconds: readonly number[]) {
   const peak = (await side.ask("memory")).peakBytes! / 2 ** 30;
   side.close();
   const each = seconds.map((s) => s.toFixed(2)).join(" ");
@@ -151,36 +121,11 @@ async function report(name: string, side: Side, seconds: readonly number[]) {
   console.log(`${name.padEnd(10)} ${figures} (${each}), peak ${peak.toFixed(2)} GiB`);
 }
 
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
 /** Our side of the protocol. */
 async function serve(config: VitConfig) {
   const batch = Number(options.batch);
   const image = [3, config.imageSize, config.imageSize];
-  const objective: Objective = {
-    name: "bench",
-    encoder: "",
-    coupled: false,
-    fields: { images: image },
-    // All tokens of the last block, as PyTorch computes them, although the class token would do.
-    encode: (p, { images }) => ({ tokens: encode(p, config, patches(images!, config.patchSize), { lineage: "mae" }) }),
-    loss(_, { tokens }) {
-      const cls = op.slice(tokens!, 1, 0, 1);
-      return { loss: op.reduceMean(op.mul(cls, cls)) };
-    },
-  };
-  const step = await createStep(objective, {
-    batch,
-    microBatch: Number(options.micro),
-    rules: [],
-    optimizer: { betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 0.05 },
-    key: key(0),
-    executable: { threads: Number(options.threads) },
-  });
+  const step = await encoderStep(config, { batch, micro: Number(options.micro), threads: Number(options.threads) });
   const random = new Random(fold(key(0), "images"));
   const shape = [batch, ...image];
   const images = tensor(

@@ -184,7 +184,7 @@ describe("layouts", () => {
       [255, 255, 255],
     ];
     // Stored as r g b above w w w; what each orientation shows, row after row.
-    const stored = made(Uint8Array.from([r, g, b, w, w, w].flat() as number[]), 3, 2, 3);
+    const stored = made(Uint8Array.from([r, g, b, w, w, w].flat()), 3, 2, 3);
     const shown = [
       [r, g, b, w, w, w],
       [b, g, r, w, w, w],
