@@ -10,7 +10,7 @@ import { sample } from "./subset.ts";
 import { shapeOf, type ViewInput, viewSpec } from "./views.ts";
 
 export interface Batch {
-  /** Per view its samples: [batch, 3, size, size] or [batch, length]; with ranks, batch / ranks of them. */
+  /** Per view its samples: [n, 3, size, size] or [n, length], where n is the batch, by ranks and by parts. */
   readonly fields: Readonly<Record<string, Tensor<"float32">>>;
   /** The image in each row, as an index into the loader's source. */
   readonly indices: Int32Array;
@@ -34,6 +34,9 @@ export interface LoaderOptions {
   /** Which of `ranks` processes this is, from 0; each gets an equal stretch of every batch. Default: the only one. */
   readonly rank?: number;
   readonly ranks?: number;
+  /** Of a rank's stretch, how many equal parts it comes in (default 1), and how often they are asked for (default 1). */
+  readonly parts?: number;
+  readonly passes?: number;
 }
 
 export interface Loader {
@@ -41,8 +44,11 @@ export interface Loader {
   readonly source: Source;
   /** The last, incomplete batch of an epoch is left out. */
   readonly stepsPerEpoch: number;
-  /** Cheapest in sequence: the two batches after it are made while the caller works. */
-  batch(epoch: number, step: number): Promise<Batch>;
+  /**
+   * Cheapest in sequence: the two batches after it are made while the caller works. `piece` counts a batch's parts, pass
+   * after pass; those of the second pass are made again, the same, so that no batch is ever kept whole.
+   */
+  batch(epoch: number, step: number, piece?: number): Promise<Batch>;
   /** Unreadable images met so far. A row that asks for one gets the next readable image. */
   readonly skipped: readonly Skipped[];
   /** Milliseconds the caller has waited for batches. */
@@ -55,12 +61,14 @@ const batchesAhead = 2;
 /** Opens the source and starts the workers. Throws when the source has no image, or fewer than a batch. */
 export async function openLoader(options: LoaderOptions): Promise<Loader> {
   const { batch: batchSize, seed, workers = 1, cacheBytes = 2 ** 30, maxBadShare = 0.1, limit } = options;
-  const { rank = 0, ranks = 1 } = options;
+  const { rank = 0, ranks = 1, parts = 1, passes = 1 } = options;
   const share = batchSize / ranks;
   if (!Number.isInteger(share))
     throw new Error(`a batch of ${batchSize} cannot be shared by ${ranks} ranks: set batch to a multiple of ${ranks}`);
   if (!Number.isInteger(rank) || rank < 0 || rank >= ranks)
     throw new Error(`there is no rank ${rank}: ${ranks} ranks have numbers 0 to ${ranks - 1}`);
+  if (!Number.isInteger(share / parts))
+    throw new Error(`${share} images cannot be cut into ${parts} equal parts; choose a divisor`);
   const views = Object.fromEntries(Object.entries(options.views).map(([name, view]) => [name, viewSpec.parse(view)]));
   const index = await indexOf(options.source);
   const source = sample(await openSource(options.source, index), limit, seed);
@@ -85,15 +93,19 @@ export async function openLoader(options: LoaderOptions): Promise<Loader> {
   let tried = 0;
   let waitedMs = 0;
 
+  const pieces = parts * passes;
+  const size = share / parts;
+
   async function make(serial: number): Promise<Batch> {
-    const epoch = Math.floor(serial / stepsPerEpoch);
-    const first = (serial % stepsPerEpoch) * batchSize + rank * share;
-    const rows = await crew.make(epoch, orderOf(epoch).slice(first, first + share));
-    tried += rows.tried;
+    const step = Math.floor(serial / pieces);
+    const epoch = Math.floor(step / stepsPerEpoch);
+    const first = (step % stepsPerEpoch) * batchSize + rank * share + (serial % parts) * size;
+    const rows = await crew.make(epoch, orderOf(epoch).slice(first, first + size));
+    if (serial % pieces < parts) tried += rows.tried;
     for (const bad of rows.bad) skipped.set(bad.index, bad);
     checkBad([...skipped.values()], tried, length, maxBadShare);
     const fields = Object.entries(rows.fields).map(
-      ([name, data]) => [name, tensor("float32", [share, ...shapeOf(views[name]!)], data)] as const,
+      ([name, data]) => [name, tensor("float32", [size, ...shapeOf(views[name]!)], data)] as const,
     );
     return { fields: Object.fromEntries(fields), indices: rows.indices };
   }
@@ -101,12 +113,13 @@ export async function openLoader(options: LoaderOptions): Promise<Loader> {
   return {
     source,
     stepsPerEpoch,
-    async batch(epoch, step) {
+    async batch(epoch, step, piece = 0) {
       if (!(epoch >= 0 && step >= 0 && step < stepsPerEpoch))
         throw new Error(`there is no step ${step} in epoch ${epoch}: an epoch has steps 0 to ${stepsPerEpoch - 1}`);
-      const serial = epoch * stepsPerEpoch + step;
+      if (!(piece >= 0 && piece < pieces)) throw new Error(`there is no piece ${piece} of a batch in ${pieces}`);
+      const serial = (epoch * stepsPerEpoch + step) * pieces + piece;
       if (!Number.isSafeInteger(serial + batchesAhead))
-        throw new Error(`epoch ${epoch} is too far: ${stepsPerEpoch} steps each make more than 2^53 steps`);
+        throw new Error(`epoch ${epoch} is too far: ${stepsPerEpoch} steps each make more than 2^53 batches`);
       for (const other of ahead.keys()) if (other < serial || other > serial + batchesAhead) ahead.delete(other);
       const last = workers === 0 ? serial : serial + batchesAhead;
       for (let next = serial; next <= last; next++)

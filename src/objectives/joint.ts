@@ -1,5 +1,6 @@
 /** Masked image modelling and contrast on one encoder at once: multi-task learning, the baseline of layer-grafted pre-training (section 2.2). */
 import * as op from "../graph/ops/index.ts";
+import type { Scope } from "../nn/scope.ts";
 import type { Objective, Values } from "./objective.ts";
 
 export interface JointOptions {
@@ -14,6 +15,7 @@ export interface JointOptions {
  * draws it, position embedding included. Metrics `mim` and `cl` are the losses without factors.
  */
 export function joint(mim: Objective, cl: Objective, { mimWeight, clWeight }: JointOptions): Objective {
+  if (mim.coupled) throw new Error(`${mim.name} couples the samples of a batch, so it is no masked image modelling`);
   if (mim.encoder !== cl.encoder)
     throw new Error(
       `joint training needs one encoder, but ${mim.name} has "${mim.encoder}" and ${cl.name} "${cl.encoder}"`,
@@ -22,18 +24,24 @@ export function joint(mim: Objective, cl: Objective, { mimWeight, clWeight }: Jo
     name: `${mim.name} with ${cl.name}`,
     encoder: cl.encoder,
     fields: { ...mim.fields, ...cl.fields },
-    coupled: mim.coupled || cl.coupled,
+    coupled: cl.coupled,
     followers: [...(mim.followers ?? []), ...(cl.followers ?? [])],
-    encode: (p, batch) => ({ ...within("mim.", mim.encode(p, batch)), ...within("cl.", cl.encode(p, batch)) }),
+    encode: (p, batch) => ({ ...within("mim.", perSample(mim, p, batch)), ...within("cl.", cl.encode(p, batch)) }),
     loss(p, encoded) {
-      const first = mim.loss(p, below("mim.", encoded));
+      const first = op.reduceMean(encoded["mim.loss"]!);
       const second = cl.loss(p, below("cl.", encoded));
       return {
-        loss: op.add(op.mul(first.loss, mimWeight), op.mul(second.loss, clWeight)),
-        metrics: { ...first.metrics, ...second.metrics, mim: first.loss, cl: second.loss },
+        loss: op.add(op.mul(first, mimWeight), op.mul(second.loss, clWeight)),
+        metrics: { ...second.metrics, mim: first, cl: second.loss },
       };
     },
   };
+}
+
+/** The loss of a mean over samples, a number for each [B]: so no reconstruction of a whole batch is kept. */
+function perSample(mim: Objective, p: Scope, batch: Values): Values {
+  const { loss } = mim.loss(p, mim.encode(p, batch));
+  return { loss: op.expand(loss, [Object.values(batch)[0]!.shape[0]!]) };
 }
 
 function within(prefix: string, values: Values): Values {

@@ -17,6 +17,7 @@ export interface Objective {
   readonly fields: Readonly<Record<string, readonly number[]>>;
   /** True when the loss of a batch is not the mean of the losses of its parts. */
   readonly coupled: boolean;
+  /** Rows of float32, whose leading axis counts the samples, or view after view the samples of each. */
   encode(p: Scope, batch: Values): Values;
   loss(p: Scope, encoded: Values): Loss;
   readonly followers?: readonly Follower[];

@@ -110,7 +110,7 @@ export async function openProbe(
 ): Promise<Probe> {
   const { batch, batches, seed = 0, onProgress } = options;
   const views = { ...losses.mim.stage.views, ...losses.cl.stage.views };
-  const loader = await openStageLoader(recipe, { ...losses.cl.stage, views, batch });
+  const loader = await openStageLoader(recipe, { ...losses.cl.stage, views, batch, microBatch: batch });
   const open = async ({ stage, parts }: LossParts) => {
     // Gradients of the blocks alone: whatever is frozen costs no work.
     const { name, encoder: prefix } = objectiveOf(recipe, stage);
@@ -198,7 +198,7 @@ async function fitted(
 ): Promise<Tensors> {
   const { name, encoder: prefix } = objectiveOf(recipe, stage);
   const step = await lossStep(recipe, stage, batch, [{ match: `^${literal(prefix)}${backbone}`, frozen: true }]);
-  const loader = await openStageLoader(recipe, { ...stage, batch });
+  const loader = await openStageLoader(recipe, { ...stage, batch, microBatch: batch });
   try {
     if (parts !== undefined) step.state.load(parts);
     load(step, prefix, encoder);
@@ -219,8 +219,7 @@ async function fitted(
 
 /** The step of one loss on batches of another size. */
 function lossStep(recipe: Recipe, stage: Stage, batch: number, rates: Stage["rates"]): Promise<Step> {
-  const microBatch = objectiveOf(recipe, stage).coupled ? batch : commonDivisor(batch, stage.microBatch);
-  return createStageStep(recipe, { ...stage, batch, microBatch, rates });
+  return createStageStep(recipe, { ...stage, batch, microBatch: commonDivisor(batch, stage.microBatch), rates });
 }
 
 /** Copies in all that has a place in `step`, an encoder under whatever prefix; returns the names that were filled. */

@@ -20,7 +20,8 @@ export interface Progress {
 }
 
 /**
- * Times a few steps of every stage still to do on made-up data, after one to warm up; the median counts. `bytes` is the
+ * Times what a step of every stage still to do is made of, on a made-up micro-batch, a few times after once to warm up;
+ * the median counts. `bytes` is the
  * memory this process then holds, plus what decoded images may take. Throws when the data do not fill a batch of a stage.
  */
 export async function estimate(
@@ -37,19 +38,17 @@ export async function estimate(
     const steps = stepsOf(stage, loader.stepsPerEpoch) - (index === done.stage ? done.step : 0);
     const objective = objectiveOf(recipe, stage);
     const step = await createStageStep(recipe, stage);
+    const { microBatch } = step.pieces;
     const fields = Object.entries(objective.fields).map(([name, shape]) => {
-      const data = Float32Array.from({ length: sizeOf(shape) * stage.batch }, (_, i) => Math.sin(i * 12.9898));
-      return [name, tensor("float32", [stage.batch, ...shape], data)] as const;
+      const data = Float32Array.from({ length: sizeOf(shape) * microBatch }, (_, i) => Math.sin(i * 12.9898));
+      return [name, tensor("float32", [microBatch, ...shape], data)] as const;
     });
-    const batch = Object.fromEntries(fields);
-    await step.gradients(batch);
+    const part = Object.fromEntries(fields);
+    await step.time(part);
     const times: number[] = [];
-    for (let spent = 0; times.length < 5 && spent < 500; spent += times.at(-1)!) {
-      const start = performance.now();
-      await step.gradients(batch);
-      times.push(performance.now() - start);
-    }
-    const secondsPerStep = times.sort((a, b) => a - b)[Math.floor(times.length / 2)]! / 1000;
+    for (const until = performance.now() + 500; times.length < 5 && (times.length === 0 || performance.now() < until);)
+      times.push(await step.time(part));
+    const secondsPerStep = times.sort((a, b) => a - b)[Math.floor(times.length / 2)]!;
     const trained = [...step.state.entries.values()].filter((entry) => entry.trained);
     const trainable = trained.reduce((sum, { variable }) => sum + sizeOf(variable.shape), 0);
     stages.push({ stage: stage.name, steps, secondsPerStep, trainable });

@@ -7,7 +7,7 @@ import { readWeights } from "../run/checkpoint.ts";
 import type { PlannedGraft } from "../run/graft-plan.ts";
 import { openProbe } from "./conflict.ts";
 import { lossesOf, objectiveOf, type Recipe, type Stage } from "./recipe.ts";
-import { createStageStep, openStageLoader } from "./stage.ts";
+import { createStageStep, openStageLoader, samplesOf } from "./stage.ts";
 import { initialise, startFile } from "./start.ts";
 import type { Step } from "./step.ts";
 
@@ -55,9 +55,9 @@ export async function measurePlan(
     for (let i = 0; i < steps; i++) {
       onProgress?.(from + i, total, what);
       const at = from + i; // no image is seen in the same way twice
-      const { fields } = await loader.batch(farAway + Math.floor(at / loader.stepsPerEpoch), at % loader.stepsPerEpoch);
+      const samples = samplesOf(loader, farAway * loader.stepsPerEpoch + at);
       const rate = warmupCosine(i, { peak, warmup: 0.1 * steps, total: 2 * steps }); // does not fall to nothing
-      await step.run(fields, { number: i + 1, rate, progress: i / steps });
+      await step.run(samples, { number: i + 1, rate, progress: i / steps });
     }
     weights = copy(step);
     await Promise.all([loader.close(), step.release()]);

@@ -7,7 +7,7 @@ import { writeSamples } from "../run/samples.ts";
 import { rewindTensorBoard, TensorBoardLog } from "../run/tensorboard.ts";
 import { estimate, type StageEstimate } from "./estimate.ts";
 import { evaluationViewOf, objectiveOf, type Recipe, type Stage } from "./recipe.ts";
-import { createStageStep, openStageLoader, rateAt, stepsOf } from "./stage.ts";
+import { createStageStep, openStageLoader, rateAt, samplesOf, stepsOf } from "./stage.ts";
 import { describePlan, measurePlan, withPlan } from "./graft-plan.ts";
 import { layerRates } from "./layer-rates.ts";
 import { type Monitor, openMonitors } from "./monitor.ts";
@@ -142,9 +142,12 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
         save(false);
         return false;
       }
-      const batch = await loader.batch(Math.floor(done / stepsPerEpoch), done % stepsPerEpoch);
       const at = rateAt(stage, done / stepsPerEpoch);
-      const result = await step.run(batch.fields, { number: done + 1, rate: at.rate, progress: at.progress });
+      const result = await step.run(samplesOf(loader, done), {
+        number: done + 1,
+        rate: at.rate,
+        progress: at.progress,
+      });
       done++;
       for (const { id, reason } of loader.skipped)
         if (!noted.has(id)) {

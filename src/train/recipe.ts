@@ -284,17 +284,14 @@ export function evaluationViewOf({ evaluationView }: Recipe): CenterView {
 }
 
 /** What a stage asks for that its objective cannot do. */
-function misfit(
-  recipe: Recipe,
-  stage: Stage,
-): { key: "objective" | "views" | "microBatch"; message: string } | undefined {
+function misfit(recipe: Recipe, stage: Stage): { key: "objective" | "views"; message: string } | undefined {
   let objective: Objective;
   try {
     objective = objectiveOf(recipe, stage);
   } catch (error) {
     return { key: "objective", message: (error as Error).message };
   }
-  const { name, fields, coupled } = objective;
+  const { name, fields } = objective;
   const list = (shapes: Readonly<Record<string, Shape>>) =>
     Object.entries(shapes)
       .map(([field, shape]) => `${field} ${show(shape)}`)
@@ -306,8 +303,6 @@ function misfit(
   );
   if (given !== needed)
     return { key: "views", message: `${name} with this model needs the views ${needed}, not ${given}` };
-  if (coupled && stage.microBatch !== stage.batch)
-    return { key: "microBatch", message: `${name} compares the images of a batch: microBatch must be ${stage.batch}` };
   return undefined;
 }
 

@@ -2,15 +2,25 @@
 import { key } from "../tensor/random.ts";
 import { scaleByBatch, warmupCosine } from "../optim/schedules.ts";
 import { type Loader, openLoader } from "../data/loader.ts";
+import { cut, type Samples } from "./gradient.ts";
 import { objectiveOf, type Recipe, type Stage } from "./recipe.ts";
 import { createStep, type Step } from "./step.ts";
 
-/** The loader of a stage. */
+/** The loader of a stage, which gives its batches in the pieces that the step asks for. */
 export function openStageLoader(recipe: Recipe, stage: Stage): Promise<Loader> {
   const { data: source, seed, limit, workers, maxBadShare, cacheMegabytes } = recipe;
   const cacheBytes = cacheMegabytes * 2 ** 20;
-  const options = { source, views: stage.views, batch: stage.batch, seed, workers, maxBadShare, cacheBytes };
+  const { parts, passes } = cut(objectiveOf(recipe, stage), stage.batch, stage.microBatch);
+  const pieces = { batch: stage.batch, parts, passes };
+  const options = { source, views: stage.views, ...pieces, seed, workers, maxBadShare, cacheBytes };
   return openLoader(limit === undefined ? options : { ...options, limit });
+}
+
+/** The samples of step number `step`, counted from 0 through all epochs. */
+export function samplesOf(loader: Loader, step: number): Samples {
+  const { stepsPerEpoch } = loader;
+  const [epoch, inEpoch] = [Math.floor(step / stepsPerEpoch), step % stepsPerEpoch];
+  return async (piece) => (await loader.batch(epoch, inEpoch, piece)).fields;
 }
 
 /** The compiled step of a stage, with fresh parameters drawn from the recipe's seed. */

@@ -1,20 +1,16 @@
-/** The training step: an objective, differentiated, compiled and followed by the optimizer. */
-import { sizeOf } from "../tensor/shape.ts";
+/** The training step: the gradient of an objective, followed by the optimizer. */
 import type { Key } from "../tensor/random.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
-import { accumulate, grad } from "../graph/grad.ts";
-import * as op from "../graph/ops/index.ts";
-import type { Value } from "../graph/value.ts";
-import { compile, type ExecutableOptions } from "../onnx/executable.ts";
-import { Scope } from "../nn/scope.ts";
+import type { ExecutableOptions } from "../onnx/executable.ts";
 import { adamw, type AdamWOptions } from "../optim/adamw.ts";
 import { type RateRule, type Treatment, treatment } from "../optim/groups.ts";
 import { createState, type Pair, type TrainState } from "../optim/state.ts";
 import type { Objective } from "../objectives/objective.ts";
+import { createGradient, cut, type Fields, type Pieces, type Samples, trainableOf } from "./gradient.ts";
 
 export interface StepOptions {
   readonly batch: number;
-  /** Samples per run of the graph; divides the batch. A coupled objective needs the whole batch in one run. */
+  /** Samples per run of the graph; divides the batch. */
   readonly microBatch: number;
   readonly rules: readonly RateRule[];
   readonly optimizer: AdamWOptions;
@@ -40,6 +36,8 @@ export interface StepResult {
 export interface Step {
   readonly state: TrainState;
   readonly treatments: ReadonlyMap<string, Treatment>;
+  /** The samples of a step may be given piece by piece, as `Gradient.add` asks for them. */
+  readonly pieces: Pieces;
   /** Makes followers equal to what they follow: at the start of a stage, after its weights are in place. */
   copyFollowers(): void;
   /** Moves the momentum followers once; `run` does it first. */
@@ -49,69 +47,30 @@ export interface Step {
    * share of the stage done. A loss or gradient that is not finite throws `NonFiniteError` and leaves all weights alone.
    */
   run(
-    batch: Readonly<Record<string, Tensor>>,
+    samples: Samples,
     at: { readonly number: number; readonly rate: number; readonly progress: number },
   ): Promise<StepResult>;
   /** The loss and its gradient by parameter name, without an update: copies. */
-  gradients(batch: Readonly<Record<string, Tensor>>): Promise<{ loss: number; gradients: Map<string, Tensor> }>;
+  gradients(samples: Samples): Promise<{ loss: number; gradients: Map<string, Tensor> }>;
+  /** Seconds of a step without its update, told from one micro-batch. */
+  time(part: Fields): Promise<number>;
   release(): Promise<void>;
 }
 
 export class NonFiniteError extends Error {}
 
-/** The graph of an objective on `batch` samples, before it is differentiated; `trainable` may have a gradient. */
-export function trace(objective: Objective, batch: number) {
-  const scope = new Scope();
-  const fields = Object.fromEntries(
-    Object.entries(objective.fields).map(([name, shape]) => [
-      name,
-      op.input(`batch.${name}`, "float32", [batch, ...shape]),
-    ]),
-  );
-  const { loss, metrics = {} } = objective.loss(scope, objective.encode(scope, fields));
-  const follows = (name: string) => objective.followers?.some(({ target }) => name.startsWith(target)) ?? false;
-  const trainable = [...scope.variables.values()].filter(({ name, role }) => role === "parameter" && !follows(name));
-  return { scope, loss, metrics, trainable };
-}
-
 export async function createStep(objective: Objective, options: StepOptions): Promise<Step> {
   const { batch, microBatch, rules, optimizer, clip, key, executable } = options;
-  const parts = batch / microBatch;
-  if (!Number.isInteger(parts))
-    throw new Error(`the micro-batch must divide the batch, but ${batch} is not a multiple of ${microBatch}`);
-  if (objective.coupled && parts !== 1)
-    throw new Error(`this objective couples the samples of a batch: its micro-batch must be the batch, ${batch}`);
-
-  const { scope, loss, metrics, trainable } = trace(objective, microBatch);
-  const variables = [...scope.variables.values()];
+  const pieces = cut(objective, batch, microBatch);
+  const isFrozen = (name: string) => treatment(rules, name).frozen;
+  const gradient = await createGradient(objective, pieces, isFrozen, executable);
+  const { variables, trained } = gradient;
   const followers = objective.followers ?? [];
   const treatments = new Map<string, Treatment>();
-  for (const { name, shape } of trainable) {
+  for (const { name, shape } of trainableOf(objective, variables)) {
     const rule = treatment(rules, name);
     treatments.set(name, { ...rule, decay: rule.decay && shape.length > 1 });
   }
-  const targets = variables.filter(({ name }) => treatments.get(name)?.frozen === false);
-  const derivatives = grad(
-    op.mul(loss, 1 / parts),
-    targets.map(({ value }) => value),
-  );
-  const trained = new Set(targets.filter((_, i) => derivatives[i] !== undefined).map(({ name }) => name));
-
-  // Outputs: sums of gradients in place, buffers in place, scalars.
-  const outputs: Record<string, Value> = { "metric.loss": loss };
-  for (const [name, value] of Object.entries(metrics)) outputs[`metric.${name}`] = value;
-  for (const [name, value] of scope.updates) outputs[`update.${name}`] = value;
-  const sums = new Map<string, Value>();
-  for (const [i, { name }] of targets.entries()) {
-    const derivative = derivatives[i];
-    if (derivative === undefined) continue;
-    outputs[`gradient.${name}`] = accumulate((shape) => {
-      const sum = op.input(`sum.${name}`, "float32", shape);
-      sums.set(name, sum);
-      return sum;
-    }, derivative);
-  }
-  const program = await compile(outputs, executable);
 
   const pairs: Pair[] = [];
   const copies: Pair[] = [];
@@ -123,36 +82,8 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
         if (momentum !== undefined) pairs.push(pair);
       }
   const state = await createState(variables, ({ name }) => trained.has(name), pairs, key);
-  const arrays = (name: string) => state.entries.get(name)!.block.tensors;
 
-  const inputs: Record<string, Tensor> = {};
-  const places: Record<string, Tensor> = {};
-  for (const name of program.inputs.keys()) if (state.entries.has(name)) inputs[name] = arrays(name)["w"]!;
-  for (const name of scope.updates.keys()) places[`update.${name}`] = arrays(name)["w"]!;
-  for (const [name, sum] of sums) {
-    const { data } = arrays(name)["g"]!;
-    inputs[`sum.${name}`] = tensor("float32", sum.shape, data);
-    places[`gradient.${name}`] = tensor("float32", outputs[`gradient.${name}`]!.shape, data);
-  }
-  program.bind({ inputs, outputs: places });
-
-  /** Adds the gradient of the batch to the sums; returns the means of the metrics. */
-  async function backward(values: Readonly<Record<string, Tensor>>): Promise<Map<string, number>> {
-    const means = new Map<string, number>();
-    for (let part = 0; part < parts; part++) {
-      const feeds: Record<string, Tensor> = {};
-      for (const [name, shape] of Object.entries(objective.fields)) {
-        const field = values[name];
-        if (field === undefined) throw new Error(`the batch has no field ${name}`);
-        const size = sizeOf(shape) * microBatch;
-        const rows = field.data.subarray(part * size, (part + 1) * size) as Float32Array;
-        feeds[`batch.${name}`] = tensor("float32", [microBatch, ...shape], rows);
-      }
-      for (const [name, { data }] of Object.entries(await program.run(feeds)))
-        means.set(name.replace("metric.", ""), (means.get(name.replace("metric.", "")) ?? 0) + Number(data[0]) / parts);
-    }
-    return means;
-  }
+  gradient.bind(state);
 
   function moveFollowers(progress: number) {
     for (const { source, target, momentum } of followers) {
@@ -173,17 +104,18 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
   return {
     state,
     treatments,
+    pieces,
     copyFollowers() {
       for (const { source, target } of copies) {
         const from = state.entries.get(source);
         if (from === undefined) throw new Error(`${target} should follow ${source}, which does not exist`);
-        arrays(target)["w"]!.data.set(from.block.tensors["w"]!.data);
+        state.entries.get(target)!.block.tensors["w"]!.data.set(from.block.tensors["w"]!.data);
       }
     },
     moveFollowers,
-    async run(values, { number, rate, progress }) {
+    async run(samples, { number, rate, progress }) {
       moveFollowers(progress);
-      const means = await backward(values);
+      const means = await gradient.add(samples);
       let squares = 0;
       for (const { block } of trainedEntries) squares += block.kernel.sumOfSquares(block.pointers["g"]!, block.length);
       const gradientNorm = Math.sqrt(squares);
@@ -201,9 +133,9 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
       means.delete("loss");
       return { loss: lossValue, gradientNorm, metrics: Object.fromEntries(means) };
     },
-    async gradients(values) {
+    async gradients(samples) {
       clearGradients();
-      const means = await backward(values);
+      const means = await gradient.add(samples);
       const copy = ({ dtype, shape, data }: Tensor<"float32">) => tensor(dtype, shape, data.slice());
       const gradients = new Map(
         trainedEntries.map(({ variable, block }) => [variable.name, copy(block.tensors["g"]!)] as const),
@@ -211,6 +143,11 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
       clearGradients();
       return { loss: means.get("loss")!, gradients };
     },
-    release: () => program.release(),
+    async time(part) {
+      const seconds = await gradient.time(part);
+      clearGradients();
+      return seconds;
+    },
+    release: () => gradient.release(),
   };
 }

@@ -3,7 +3,7 @@ import { sizeOf } from "../tensor/shape.ts";
 import { grad } from "../graph/grad.ts";
 import { reachable, type Value } from "../graph/value.ts";
 import { objectiveOf, type Recipe, type Stage } from "./recipe.ts";
-import { trace } from "./step.ts";
+import { trace } from "./gradient.ts";
 
 /**
  * Floating-point operations of a stage per image: those of the matrix products in its step, forward and backward, with two

@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
+import type { Tensor } from "../../src/tensor/tensor.ts";
 import { joint } from "../../src/objectives/joint.ts";
 import { l1Anchor } from "../../src/objectives/l1-anchor.ts";
 import { mae } from "../../src/objectives/mae.ts";
 import { mocov3 } from "../../src/objectives/mocov3.ts";
+import { expectAllclose, floats } from "../helpers.ts";
 import {
   droppedBatch,
   maeBatch,
@@ -60,6 +62,30 @@ describe.each(objectives)("%s", (_, objective, batch) => {
     expect(second.losses).toEqual(first.losses);
     expect(second.end).toEqual(first.end);
   });
+  it("comes to the same in micro-batches", async () => {
+    const [whole, parts] = [await train(3), await train(3, { microBatch: 4 })];
+    expectAllclose(parts.losses, whole.losses, { absolute: 1e-5 });
+    for (const [name, value] of whole.end)
+      if (!name.startsWith("optimizer.")) expectAllclose(parts.end.get(name)!, value, { absolute: 1e-5 }, name);
+    expect(parts.step.pieces).toEqual({ microBatch: 4, parts: 4, passes: objective.coupled ? 2 : 1 });
+  });
+  it("asks for its pieces in order, and gets what it gets from the whole batch", async () => {
+    const step = await tinyStep(objective, 16, { microBatch: 4 });
+    const whole = await step.gradients(batch);
+    const asked: number[] = [];
+    const slice = async (piece: number) => {
+      asked.push(piece);
+      const rows = (field: Tensor) => {
+        const size = field.data.length / 4;
+        const part = field.data.subarray((piece % 4) * size, ((piece % 4) + 1) * size) as Float32Array;
+        return floats([4, ...field.shape.slice(1)], part);
+      };
+      return Object.fromEntries(Object.entries(batch).map(([name, field]) => [name, rows(field)]));
+    };
+    expect(await step.gradients(slice)).toEqual(whole);
+    expect(asked).toEqual(Array.from({ length: 4 * step.pieces.passes }, (_, i) => i));
+    await step.release();
+  });
   it("leaves frozen parameters alone and moves the others", async () => {
     const { start, end, step } = await train(2, {
       rules: [{ match: "patch_embed\\.|(^|\\.)blocks\\.0\\.", frozen: true }],
@@ -78,4 +104,20 @@ describe.each(objectives)("%s", (_, objective, batch) => {
     for (const [name, { variable }] of step.state.entries)
       if (variable.role === "constant") expect(end.get(name), name).toEqual(start.get(name));
   });
+});
+
+it("MoCo v3 on 64 images is the same in micro-batches of 8", async () => {
+  const [batch, results] = [mocoBatch(64), []] as [ReturnType<typeof mocoBatch>, Map<string, Float32Array>[]];
+  const losses: number[] = [];
+  for (const microBatch of [64, 8]) {
+    const step = await tinyStep(tinyMoco, 64, { microBatch });
+    step.copyFollowers();
+    for (let number = 1; number <= 3; number++)
+      losses.push((await step.run(batch, { number, rate: 1e-3, progress: number / 3 })).loss);
+    results.push(snapshot(step));
+    await step.release();
+  }
+  expectAllclose(losses.slice(3), losses.slice(0, 3), { absolute: 1e-5 });
+  for (const [name, value] of results[0]!)
+    if (!name.startsWith("optimizer.")) expectAllclose(results[1]!.get(name)!, value, { absolute: 1e-5 }, name);
 });

@@ -39,11 +39,6 @@ describe("defineRecipe", () => {
       "needs the views images [3,16,16] and noise [4], not images [3,16,16] and noise [9]",
     ],
     [
-      "micro-batches where a batch is compared",
-      { ...tiny(), stages: [tiny().stages[0]!, { ...tiny().stages[1]!, microBatch: 4 }] },
-      "stages.1.microBatch: mocov3 compares the images of a batch: microBatch must be 8",
-    ],
-    [
       "a pattern that is none",
       { ...tiny(), stages: [{ ...tiny().stages[0]!, rates: [{ match: "(", rate: 1 }] }] },
       "stages.0.rates.0.match: is not a regular expression",

@@ -1,0 +1,290 @@
+/**
+ * The gradient of an objective over a whole batch, in whatever pieces the batch comes. A loss that couples its samples
+ * sees the encoded rows of all of them at once, so a batch in pieces has the gradient of a batch in one, batch normalisation
+ * and every negative included, in the memory of a piece.
+ */
+import { sizeOf } from "../tensor/shape.ts";
+import { type Tensor, tensor } from "../tensor/tensor.ts";
+import { accumulate, grad, vjp } from "../graph/grad.ts";
+import * as op from "../graph/ops/index.ts";
+import type { Value } from "../graph/value.ts";
+import { compile, type Executable, type ExecutableOptions } from "../onnx/executable.ts";
+import { Scope, type Variable } from "../nn/scope.ts";
+import type { TrainState } from "../optim/state.ts";
+import type { Objective, Values } from "../objectives/objective.ts";
+
+/** The samples of a step by field: all of them, or whatever piece is asked for, [micro-batch, …]. */
+export type Fields = Readonly<Record<string, Tensor>>;
+export type Samples = Fields | ((piece: number) => Promise<Fields>);
+
+export interface Pieces {
+  readonly microBatch: number;
+  /** Micro-batches of a step. */
+  readonly parts: number;
+  /** How often each is needed: a loss over the whole batch comes between the forward and the backward pass. */
+  readonly passes: 1 | 2;
+}
+
+/** How a batch is cut. Throws when the micro-batch does not divide it. */
+export function cut({ coupled }: Objective, batch: number, microBatch: number): Pieces {
+  const parts = batch / microBatch;
+  if (!Number.isInteger(parts))
+    throw new Error(`the micro-batch must divide the batch, but ${batch} is not a multiple of ${microBatch}`);
+  return { microBatch, parts, passes: coupled && parts > 1 ? 2 : 1 };
+}
+
+export interface Gradient {
+  readonly variables: readonly Variable[];
+  /** Names of the parameters the loss depends on, less the frozen ones. */
+  readonly trained: ReadonlySet<string>;
+  /** Reads parameters from the state and leaves gradients and buffers in it. */
+  bind(state: TrainState): void;
+  /**
+   * Adds the gradient of the mean loss to what the state holds; returns loss and metrics by name. A function is asked for
+   * the pieces 0, 1, …, and with two passes for all of them again, by numbers that go on.
+   */
+  add(samples: Samples): Promise<Map<string, number>>;
+  /** Seconds that `add` would take, told from one micro-batch and the loss: a step of thousands of images is too long to try. */
+  time(part: Fields): Promise<number>;
+  release(): Promise<void>;
+}
+
+/** The graph of an objective on `batch` samples, before it is differentiated; `trainable` may have a gradient. */
+export function trace(objective: Objective, batch: number) {
+  const scope = new Scope();
+  const { loss, metrics = {} } = objective.loss(scope, objective.encode(scope, fieldsOf(objective, batch)));
+  return { scope, loss, metrics, trainable: trainableOf(objective, scope.variables.values()) };
+}
+
+/** Compiles the gradient. `isFrozen` says which parameters get none. */
+export function createGradient(
+  objective: Objective,
+  pieces: Pieces,
+  isFrozen: (name: string) => boolean,
+  options?: ExecutableOptions,
+): Promise<Gradient> {
+  const create = objective.coupled && pieces.parts > 1 ? wholeLoss : meanOfParts;
+  return create(objective, pieces, isFrozen, options);
+}
+
+/** One graph, run on part after part. */
+async function meanOfParts(
+  objective: Objective,
+  { microBatch, parts }: Pieces,
+  isFrozen: (name: string) => boolean,
+  options?: ExecutableOptions,
+): Promise<Gradient> {
+  const { scope, loss, metrics, trainable } = trace(objective, microBatch);
+  const targets = trainable.filter(({ name }) => !isFrozen(name));
+  const derivatives = grad(
+    op.mul(loss, 1 / parts),
+    targets.map(({ value }) => value),
+  );
+  const outputs = { ...results(scope, loss, metrics), ...sums(targets, derivatives) };
+  const program = await compile(outputs, options);
+  return {
+    variables: [...scope.variables.values()],
+    trained: trainedOf(targets, derivatives),
+    bind: (state) => bind(program, state),
+    async add(samples) {
+      const means = new Map<string, number>();
+      for (let part = 0; part < parts; part++)
+        for (const [name, value] of scalars(await program.run(await feedsOf(objective, samples, part, microBatch))))
+          means.set(name, (means.get(name) ?? 0) + value / parts);
+      return means;
+    },
+    async time(part) {
+      return parts * (await secondsOf(() => program.run(named(part, "batch."))));
+    },
+    release: () => program.release(),
+  };
+}
+
+/**
+ * Three graphs: encode every part; the loss of all encoded rows, and its gradient with respect to them; from that, part
+ * after part again, the gradient of what made them.
+ */
+async function wholeLoss(
+  objective: Objective,
+  { microBatch, parts }: Pieces,
+  isFrozen: (name: string) => boolean,
+  options?: ExecutableOptions,
+): Promise<Gradient> {
+  const scope = new Scope();
+  const encoded = objective.encode(scope, fieldsOf(objective, microBatch));
+  const wholeShape = ({ shape: [lead, ...rest] }: Value) => [lead! * parts, ...rest];
+  const rows = mapValues(encoded, (value, name) => op.input(`encoded.${name}`, value.dtype, wholeShape(value)));
+  const { loss, metrics = {} } = objective.loss(scope, rows);
+  const trainable = trainableOf(objective, scope.variables.values()).filter(({ name }) => !isFrozen(name));
+  const values = trainable.map(({ value }) => value);
+
+  const names = Object.keys(encoded);
+  const ofLoss = grad(loss, [...values, ...names.map((name) => rows[name]!)]);
+  const needed = names.filter((name, i) => ofLoss[values.length + i] !== undefined && reaches(encoded[name]!, values));
+  const cotangents = Object.fromEntries(
+    needed.map((name) => [name, ofLoss[values.length + names.indexOf(name)]!] as const),
+  );
+  const ofRows = vjp(
+    needed.map((name) => [encoded[name]!, op.input(`cotangent.${name}`, "float32", encoded[name]!.shape)] as const),
+    values,
+  );
+
+  const encode = await compile(named(encoded, "encoded."), options);
+  const whole = await compile(
+    { ...results(scope, loss, metrics), ...sums(trainable, ofLoss), ...named(cotangents, "cotangent.") },
+    options,
+  );
+  // heads alone are trained where the encoder is frozen
+  const backward = needed.length === 0 ? undefined : await compile(sums(trainable, ofRows), options);
+  const programs = [encode, whole, ...(backward === undefined ? [] : [backward])];
+  const gathered = mapValues(rows, ({ shape }) => tensor("float32", shape));
+  whole.bind({ inputs: named(gathered, "encoded.") });
+
+  return {
+    variables: [...scope.variables.values()],
+    trained: new Set([...trainedOf(trainable, ofLoss), ...trainedOf(trainable, ofRows)]),
+    bind: (state) => programs.forEach((program) => bind(program, state)),
+    async add(samples) {
+      for (let part = 0; part < parts; part++) {
+        const found = await encode.run(await feedsOf(objective, samples, part, microBatch));
+        for (const name of names) copyPart(gathered[name]!, found[`encoded.${name}`]!, part, microBatch, "in");
+      }
+      const found = await whole.run();
+      if (backward === undefined) return scalars(found);
+      for (let part = 0; part < parts; part++) {
+        const feeds = await feedsOf(objective, samples, part, microBatch, parts);
+        for (const name of needed) {
+          const cotangent = tensor("float32", encoded[name]!.shape);
+          copyPart(found[`cotangent.${name}`] as Tensor<"float32">, cotangent, part, microBatch, "out");
+          feeds[`cotangent.${name}`] = cotangent;
+        }
+        await backward.run(pick(feeds, backward));
+      }
+      return scalars(found);
+    },
+    async time(part) {
+      const feeds = named(part, "batch.");
+      const forward = await secondsOf(() => encode.run(feeds));
+      const middle = await secondsOf(() => whole.run());
+      if (backward === undefined) return parts * forward + middle;
+      const zeros = needed.map((name) => [`cotangent.${name}`, tensor("float32", encoded[name]!.shape)] as const);
+      const back = await secondsOf(() => backward.run(pick({ ...feeds, ...Object.fromEntries(zeros) }, backward)));
+      return parts * (forward + back) + middle;
+    },
+    release: async () => void (await Promise.all(programs.map((program) => program.release()))),
+  };
+}
+
+function fieldsOf({ fields }: Objective, batch: number): Values {
+  return mapValues(fields, (shape, name) => op.input(`batch.${name}`, "float32", [batch, ...shape]));
+}
+
+/** The parameters that may have a gradient: those that follow none. */
+export function trainableOf({ followers = [] }: Objective, variables: Iterable<Variable>): Variable[] {
+  const follows = (name: string) => followers.some(({ target }) => name.startsWith(target));
+  return [...variables].filter(({ name, role }) => role === "parameter" && !follows(name));
+}
+
+function reaches(value: Value, targets: readonly Value[]): boolean {
+  const probe = op.full(value.shape, 0);
+  return vjp([[value, probe]], targets).some((cotangent) => cotangent !== undefined);
+}
+
+/** Scalars, and buffers in place. */
+function results(scope: Scope, loss: Value, metrics: Values): Record<string, Value> {
+  return { "metric.loss": loss, ...named(metrics, "metric."), ...named(Object.fromEntries(scope.updates), "update.") };
+}
+
+/** Sums of gradients in place. */
+function sums(targets: readonly Variable[], derivatives: readonly (Value | undefined)[]): Record<string, Value> {
+  const found = targets.flatMap(({ name }, i) => {
+    const derivative = derivatives[i];
+    if (derivative === undefined) return [];
+    return [
+      [`gradient.${name}`, accumulate((shape) => op.input(`sum.${name}`, "float32", shape), derivative)] as const,
+    ];
+  });
+  return Object.fromEntries(found);
+}
+
+function trainedOf(targets: readonly Variable[], derivatives: readonly (Value | undefined)[]): Set<string> {
+  return new Set(targets.filter((_, i) => derivatives[i] !== undefined).map(({ name }) => name));
+}
+
+/** Ties a graph to the state: what it reads of the parameters, gradients that it adds to, buffers that it moves. */
+function bind(program: Executable, { entries }: TrainState) {
+  const inputs: Record<string, Tensor> = {};
+  const outputs: Record<string, Tensor> = {};
+  const at = (name: string, array: "w" | "g", { shape }: { shape: readonly number[] }) =>
+    tensor("float32", shape, entries.get(name)!.block.tensors[array]!.data);
+  for (const [name, type] of program.inputs) {
+    if (entries.has(name)) inputs[name] = at(name, "w", type);
+    if (name.startsWith("sum.")) inputs[name] = at(name.slice("sum.".length), "g", type);
+  }
+  for (const [name, type] of program.outputs) {
+    if (name.startsWith("update.")) outputs[name] = at(name.slice("update.".length), "w", type);
+    if (name.startsWith("gradient.")) outputs[name] = at(name.slice("gradient.".length), "g", type);
+  }
+  program.bind({ inputs, outputs });
+}
+
+/** What the graph of a micro-batch is fed. `offset`: of the piece's number in the second pass. */
+async function feedsOf(
+  { fields }: Objective,
+  samples: Samples,
+  part: number,
+  microBatch: number,
+  offset = 0,
+): Promise<Record<string, Tensor>> {
+  const piece = typeof samples === "function" ? await samples(offset + part) : samples;
+  const first = typeof samples === "function" ? 0 : part;
+  const feeds: Record<string, Tensor> = {};
+  for (const [name, shape] of Object.entries(fields)) {
+    const field = piece[name];
+    if (field === undefined) throw new Error(`the batch has no field ${name}`);
+    const size = sizeOf(shape) * microBatch;
+    const rows = field.data.subarray(first * size, (first + 1) * size) as Float32Array;
+    feeds[`batch.${name}`] = tensor("float32", [microBatch, ...shape], rows);
+  }
+  return feeds;
+}
+
+/**
+ * Copies the rows of a part into the whole or out of it. The leading axis counts samples, or view after view the samples
+ * of each.
+ */
+function copyPart(whole: Tensor, part: Tensor, number: number, microBatch: number, way: "in" | "out") {
+  const views = part.shape[0]! / microBatch;
+  const stretch = part.data.length / views;
+  const total = whole.data.length / views;
+  const [all, own] = [whole.data as Float32Array, part.data as Float32Array];
+  for (let view = 0; view < views; view++) {
+    const start = view * total + number * stretch;
+    if (way === "in") all.set(own.subarray(view * stretch, (view + 1) * stretch), start);
+    else own.set(all.subarray(start, start + stretch), view * stretch);
+  }
+}
+
+function scalars(found: Readonly<Record<string, Tensor>>): Map<string, number> {
+  const metrics = Object.entries(found).filter(([name]) => name.startsWith("metric."));
+  return new Map(metrics.map(([name, { data }]) => [name.slice("metric.".length), Number(data[0])]));
+}
+
+/** The feeds that the graph has inputs for. */
+function pick(feeds: Fields, { inputs }: Executable): Fields {
+  return Object.fromEntries(Object.entries(feeds).filter(([name]) => inputs.has(name)));
+}
+
+async function secondsOf(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return (performance.now() - start) / 1000;
+}
+
+function named<T>(values: Readonly<Record<string, T>>, prefix: string): Record<string, T> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [prefix + name, value]));
+}
+
+function mapValues<T, U>(values: Readonly<Record<string, T>>, f: (value: T, name: string) => U): Record<string, U> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, f(value, name)]));
+}
