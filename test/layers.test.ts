@@ -11,6 +11,7 @@ const order = [
   "optim",
   "data",
   "run",
+  "dist",
   "objectives",
   "evaluators",
   "train",

@@ -1,0 +1,63 @@
+/** What the processes of one job say to each other. */
+
+/** Every process calls the same methods in the same order with equally long values; each call waits for the others. */
+export interface Collective {
+  /** Number of this process, from 0. */
+  readonly rank: number;
+  /** Number of processes; 1: alone. */
+  readonly size: number;
+  /** Sum over all processes, in place, on every process. Same bits everywhere. */
+  allReduceSum(values: Float32Array | Float64Array): void;
+  /** Every process's equally long part, by rank, into `all` (length size * part.length). */
+  allGather(part: Float32Array, all: Float32Array): void;
+  /** Root 0's bytes on every process; the others pass nothing. */
+  broadcast(bytes?: Uint8Array): Uint8Array;
+  /** Root 0's values in place on every process. */
+  broadcastInto(values: Float32Array): void;
+  /** Every process's text, by rank, on every process. */
+  gatherText(text: string): string[];
+  /** Returns when every process has called it. */
+  barrier(): void;
+  /** Ends the whole job at once with an exit code. */
+  abort(code: number): never;
+  /** The last call: leaves the job. */
+  close(): void;
+}
+
+/** The collective of one process. */
+export const alone: Collective = {
+  rank: 0,
+  size: 1,
+  allReduceSum: () => undefined,
+  allGather: (part, all) => all.set(part),
+  broadcast(bytes) {
+    if (bytes === undefined) throw new Error("process 0 has nothing to broadcast: it must pass the bytes");
+    return bytes;
+  },
+  broadcastInto: () => undefined,
+  gatherText: (text) => [text],
+  barrier: () => undefined,
+  abort: (code) => process.exit(code),
+  close: () => undefined,
+};
+
+/** Rank and size as the launcher's environment says, without loading MPI; undefined where there is no launcher. */
+export function launched(
+  env: NodeJS.ProcessEnv = process.env,
+): { rank: number; size: number; launcher: string } | undefined {
+  const found = launchers.find(({ size, rank }) => env[size] !== undefined && env[rank] !== undefined);
+  return found && { rank: Number(env[found.rank]), size: Number(env[found.size]), launcher: found.launcher };
+}
+
+/** Variables that say rank and size; the first that are set decide. */
+const launchers = [
+  { launcher: "Open MPI", size: "OMPI_COMM_WORLD_SIZE", rank: "OMPI_COMM_WORLD_RANK" },
+  { launcher: "MPICH", size: "PMI_SIZE", rank: "PMI_RANK" },
+];
+
+/** The processes this one was started with (mpirun, srun), or `alone`. Throws one sentence where MPI cannot be used. */
+export async function openCollective(): Promise<Collective> {
+  const job = launched();
+  if (!job || job.size === 1) return alone;
+  throw new Error(`${job.launcher} started ${job.size} processes, but MPI is not built in yet: start one`);
+}
