@@ -11,37 +11,45 @@ import type { Value } from "../graph/value.ts";
 import { compile, type Executable, type ExecutableOptions } from "../onnx/executable.ts";
 import { Scope, type Variable } from "../nn/scope.ts";
 import type { TrainState } from "../optim/state.ts";
+import { alone, type Collective } from "../dist/collective.ts";
 import type { Objective, Values } from "../objectives/objective.ts";
 
 /** The samples of a step by field: all of them, or whatever piece is asked for, [micro-batch, …]. */
 export type Fields = Readonly<Record<string, Tensor>>;
 export type Samples = Fields | ((piece: number) => Promise<Fields>);
 
+/** How a batch is cut. */
 export interface Pieces {
   readonly microBatch: number;
-  /** Micro-batches of a step. */
+  /** Micro-batches of a step in this process. */
   readonly parts: number;
   /** How often each is needed: a loss over the whole batch comes between the forward and the backward pass. */
   readonly passes: 1 | 2;
 }
 
-/** How a batch is cut. Throws when the micro-batch does not divide it. */
-export function cut({ coupled }: Objective, batch: number, microBatch: number): Pieces {
-  const parts = batch / microBatch;
-  if (!Number.isInteger(parts))
-    throw new Error(`the micro-batch must divide the batch, but ${batch} is not a multiple of ${microBatch}`);
-  return { microBatch, parts, passes: coupled && parts > 1 ? 2 : 1 };
+/**
+ * Cuts a batch over the processes of a job, and the share of each into equal micro-batches no larger than `microBatch`.
+ * Throws when the processes cannot share it.
+ */
+export function cut({ coupled }: Objective, batch: number, microBatch: number, { size }: Collective): Pieces {
+  const share = batch / size;
+  if (!Number.isInteger(share))
+    throw new Error(`a batch of ${batch} cannot be shared by ${size} processes: set batch to a multiple of ${size}`);
+  let parts = Math.ceil(share / microBatch);
+  while (share % parts !== 0) parts++;
+  return { microBatch: share / parts, parts, passes: coupled && parts > 1 ? 2 : 1 };
 }
 
 export interface Gradient {
   readonly variables: readonly Variable[];
   /** Names of the parameters the loss depends on, less the frozen ones. */
   readonly trained: ReadonlySet<string>;
-  /** Reads parameters from the state and leaves gradients and buffers in it. */
+  /** Reads parameters from the state, adds gradients to those in it, and moves its buffers. */
   bind(state: TrainState): void;
   /**
-   * Adds the gradient of the mean loss to what the state holds; returns loss and metrics by name. A function is asked for
-   * the pieces 0, 1, …, and with two passes for all of them again, by numbers that go on.
+   * Adds this process's part of the gradient of the mean loss: the sum over all processes is the gradient. Returns loss and
+   * metrics of the whole batch by name. A function is asked for the pieces 0, 1, …, and with two passes for all of them
+   * again, by numbers that go on.
    */
   add(samples: Samples): Promise<Map<string, number>>;
   /** Seconds that `add` would take, told from one micro-batch and the loss: a step of thousands of images is too long to try. */
@@ -56,32 +64,34 @@ export function trace(objective: Objective, batch: number) {
   return { scope, loss, metrics, trainable: trainableOf(objective, scope.variables.values()) };
 }
 
-/** Compiles the gradient. `isFrozen` says which parameters get none. */
-export function createGradient(
-  objective: Objective,
-  pieces: Pieces,
-  isFrozen: (name: string) => boolean,
-  options?: ExecutableOptions,
-): Promise<Gradient> {
-  const create = objective.coupled && pieces.parts > 1 ? wholeLoss : meanOfParts;
-  return create(objective, pieces, isFrozen, options);
+export interface GradientOptions {
+  readonly pieces: Pieces;
+  /** Which parameters get none. */
+  isFrozen(name: string): boolean;
+  readonly collective?: Collective | undefined;
+  readonly executable?: ExecutableOptions | undefined;
+}
+
+export function createGradient(objective: Objective, options: GradientOptions): Promise<Gradient> {
+  const { pieces, collective = alone } = options;
+  return objective.coupled && pieces.parts * collective.size > 1
+    ? wholeLoss(objective, options)
+    : meanOfParts(objective, options);
 }
 
 /** One graph, run on part after part. */
 async function meanOfParts(
   objective: Objective,
-  { microBatch, parts }: Pieces,
-  isFrozen: (name: string) => boolean,
-  options?: ExecutableOptions,
+  { pieces: { microBatch, parts }, isFrozen, collective = alone, executable }: GradientOptions,
 ): Promise<Gradient> {
   const { scope, loss, metrics, trainable } = trace(objective, microBatch);
   const targets = trainable.filter(({ name }) => !isFrozen(name));
   const derivatives = grad(
-    op.mul(loss, 1 / parts),
+    op.mul(loss, 1 / (parts * collective.size)),
     targets.map(({ value }) => value),
   );
   const outputs = { ...results(scope, loss, metrics), ...sums(targets, derivatives) };
-  const program = await compile(outputs, options);
+  const program = await compile(outputs, executable);
   return {
     variables: [...scope.variables.values()],
     trained: trainedOf(targets, derivatives),
@@ -90,8 +100,10 @@ async function meanOfParts(
       const means = new Map<string, number>();
       for (let part = 0; part < parts; part++)
         for (const [name, value] of scalars(await program.run(await feedsOf(objective, samples, part, microBatch))))
-          means.set(name, (means.get(name) ?? 0) + value / parts);
-      return means;
+          means.set(name, (means.get(name) ?? 0) + value / parts / collective.size);
+      const values = Float64Array.from(means.values());
+      collective.allReduceSum(values);
+      return new Map([...means.keys()].map((name, i) => [name, values[i]!]));
     },
     async time(part) {
       return parts * (await secondsOf(() => program.run(named(part, "batch."))));
@@ -106,14 +118,15 @@ async function meanOfParts(
  */
 async function wholeLoss(
   objective: Objective,
-  { microBatch, parts }: Pieces,
-  isFrozen: (name: string) => boolean,
-  options?: ExecutableOptions,
+  { pieces: { microBatch, parts, passes }, isFrozen, collective = alone, executable }: GradientOptions,
 ): Promise<Gradient> {
+  const { rank, size } = collective;
   const scope = new Scope();
   const encoded = objective.encode(scope, fieldsOf(objective, microBatch));
-  const wholeShape = ({ shape: [lead, ...rest] }: Value) => [lead! * parts, ...rest];
-  const rows = mapValues(encoded, (value, name) => op.input(`encoded.${name}`, value.dtype, wholeShape(value)));
+  const times = (n: number, { shape: [lead, ...rest] }: Value) => [lead! * n, ...rest];
+  const rows = mapValues(encoded, (value, name) =>
+    op.input(`encoded.${name}`, value.dtype, times(parts * size, value)),
+  );
   const { loss, metrics = {} } = objective.loss(scope, rows);
   const trainable = trainableOf(objective, scope.variables.values()).filter(({ name }) => !isFrozen(name));
   const values = trainable.map(({ value }) => value);
@@ -129,33 +142,52 @@ async function wholeLoss(
     values,
   );
 
-  const encode = await compile(named(encoded, "encoded."), options);
+  const encode = await compile(named(encoded, "encoded."), executable);
+  // The loss is computed by every process; its gradient counts once.
+  const ofHeads = rank === 0 ? sums(trainable, ofLoss) : {};
   const whole = await compile(
-    { ...results(scope, loss, metrics), ...sums(trainable, ofLoss), ...named(cotangents, "cotangent.") },
-    options,
+    { ...results(scope, loss, metrics), ...ofHeads, ...named(cotangents, "cotangent.") },
+    executable,
   );
   // heads alone are trained where the encoder is frozen
-  const backward = needed.length === 0 ? undefined : await compile(sums(trainable, ofRows), options);
+  const backward = needed.length === 0 ? undefined : await compile(sums(trainable, ofRows), executable);
   const programs = [encode, whole, ...(backward === undefined ? [] : [backward])];
-  const gathered = mapValues(rows, ({ shape }) => tensor("float32", shape));
-  whole.bind({ inputs: named(gathered, "encoded.") });
+  const own = mapValues(encoded, (value) => tensor("float32", times(parts, value)));
+  const all = size === 1 ? own : mapValues(rows, ({ shape }) => tensor("float32", shape));
+  whole.bind({ inputs: named(all, "encoded.") });
+
+  /** The rows of all processes, in the order of the batch. */
+  function gather() {
+    for (const name of size === 1 ? [] : names) {
+      const { data, shape } = own[name]!;
+      const byRank = new Float32Array(data.length * size);
+      collective.allGather(data, byRank);
+      for (let from = 0; from < size; from++) {
+        const share = tensor("float32", shape, byRank.subarray(from * data.length, (from + 1) * data.length));
+        copyPart(all[name]!, share, from, parts * microBatch, "in");
+      }
+    }
+  }
 
   return {
     variables: [...scope.variables.values()],
     trained: new Set([...trainedOf(trainable, ofLoss), ...trainedOf(trainable, ofRows)]),
     bind: (state) => programs.forEach((program) => bind(program, state)),
     async add(samples) {
+      let feeds: Record<string, Tensor> = {};
       for (let part = 0; part < parts; part++) {
-        const found = await encode.run(await feedsOf(objective, samples, part, microBatch));
-        for (const name of names) copyPart(gathered[name]!, found[`encoded.${name}`]!, part, microBatch, "in");
+        feeds = await feedsOf(objective, samples, part, microBatch);
+        const found = await encode.run(feeds);
+        for (const name of names) copyPart(own[name]!, found[`encoded.${name}`]!, part, microBatch, "in");
       }
+      gather();
       const found = await whole.run();
       if (backward === undefined) return scalars(found);
       for (let part = 0; part < parts; part++) {
-        const feeds = await feedsOf(objective, samples, part, microBatch, parts);
+        if (passes === 2) feeds = await feedsOf(objective, samples, part, microBatch, parts);
         for (const name of needed) {
           const cotangent = tensor("float32", encoded[name]!.shape);
-          copyPart(found[`cotangent.${name}`] as Tensor<"float32">, cotangent, part, microBatch, "out");
+          copyPart(found[`cotangent.${name}`]!, cotangent, rank * parts + part, microBatch, "out");
           feeds[`cotangent.${name}`] = cotangent;
         }
         await backward.run(pick(feeds, backward));

@@ -2,16 +2,17 @@
 import { key } from "../tensor/random.ts";
 import { scaleByBatch, warmupCosine } from "../optim/schedules.ts";
 import { type Loader, openLoader } from "../data/loader.ts";
+import { alone } from "../dist/collective.ts";
 import { cut, type Samples } from "./gradient.ts";
 import { objectiveOf, type Recipe, type Stage } from "./recipe.ts";
 import { createStep, type Step } from "./step.ts";
 
 /** The loader of a stage, which gives its batches in the pieces that the step asks for. */
-export function openStageLoader(recipe: Recipe, stage: Stage): Promise<Loader> {
+export function openStageLoader(recipe: Recipe, stage: Stage, collective = alone): Promise<Loader> {
   const { data: source, seed, limit, workers, maxBadShare, cacheMegabytes } = recipe;
   const cacheBytes = cacheMegabytes * 2 ** 20;
-  const { parts, passes } = cut(objectiveOf(recipe, stage), stage.batch, stage.microBatch);
-  const pieces = { batch: stage.batch, parts, passes };
+  const { parts, passes } = cut(objectiveOf(recipe, stage), stage.batch, stage.microBatch, collective);
+  const pieces = { batch: stage.batch, parts, passes, rank: collective.rank, ranks: collective.size };
   const options = { source, views: stage.views, ...pieces, seed, workers, maxBadShare, cacheBytes };
   return openLoader(limit === undefined ? options : { ...options, limit });
 }
@@ -24,13 +25,14 @@ export function samplesOf(loader: Loader, step: number): Samples {
 }
 
 /** The compiled step of a stage, with fresh parameters drawn from the recipe's seed. */
-export function createStageStep(recipe: Recipe, stage: Stage): Promise<Step> {
+export function createStageStep(recipe: Recipe, stage: Stage, collective = alone): Promise<Step> {
   return createStep(objectiveOf(recipe, stage), {
     batch: stage.batch,
     microBatch: stage.microBatch,
     rules: stage.rates,
     optimizer: stage.optimizer,
     key: key(recipe.seed),
+    collective,
     ...(stage.clip === undefined ? {} : { clip: stage.clip }),
     ...(recipe.threads === undefined ? {} : { executable: { threads: recipe.threads } }),
   });

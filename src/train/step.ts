@@ -5,12 +5,14 @@ import type { ExecutableOptions } from "../onnx/executable.ts";
 import { adamw, type AdamWOptions } from "../optim/adamw.ts";
 import { type RateRule, type Treatment, treatment } from "../optim/groups.ts";
 import { createState, type Pair, type TrainState } from "../optim/state.ts";
+import { allReduceAll } from "../dist/buckets.ts";
+import { alone, type Collective } from "../dist/collective.ts";
 import type { Objective } from "../objectives/objective.ts";
 import { createGradient, cut, type Fields, type Pieces, type Samples, trainableOf } from "./gradient.ts";
 
 export interface StepOptions {
   readonly batch: number;
-  /** Samples per run of the graph; divides the batch. */
+  /** At most so many samples per run of the graph. */
   readonly microBatch: number;
   readonly rules: readonly RateRule[];
   readonly optimizer: AdamWOptions;
@@ -19,6 +21,8 @@ export interface StepOptions {
   /** Root of the initial values. */
   readonly key: Key;
   readonly executable?: ExecutableOptions;
+  /** The processes that share the batch; every one of them takes every step. Default: this one alone. */
+  readonly collective?: Collective;
 }
 
 /** The largest micro-batch of about 1,500 rows (images × tokens), which keep the activations in cache. */
@@ -60,10 +64,10 @@ export interface Step {
 export class NonFiniteError extends Error {}
 
 export async function createStep(objective: Objective, options: StepOptions): Promise<Step> {
-  const { batch, microBatch, rules, optimizer, clip, key, executable } = options;
-  const pieces = cut(objective, batch, microBatch);
+  const { batch, microBatch, rules, optimizer, clip, key, executable, collective = alone } = options;
+  const pieces = cut(objective, batch, microBatch, collective);
   const isFrozen = (name: string) => treatment(rules, name).frozen;
-  const gradient = await createGradient(objective, pieces, isFrozen, executable);
+  const gradient = await createGradient(objective, { pieces, isFrozen, collective, executable });
   const { variables, trained } = gradient;
   const followers = objective.followers ?? [];
   const treatments = new Map<string, Treatment>();
@@ -101,6 +105,16 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
   const trainedEntries = [...state.entries.values()].filter((entry) => entry.trained);
   const clearGradients = () => trainedEntries.forEach(({ block }) => block.tensors["g"]!.data.fill(0));
 
+  /** The gradient of the whole batch, in every process. */
+  async function backward(samples: Samples): Promise<Map<string, number>> {
+    const means = await gradient.add(samples);
+    allReduceAll(
+      collective,
+      trainedEntries.map(({ block }) => block.tensors["g"]!.data),
+    );
+    return means;
+  }
+
   return {
     state,
     treatments,
@@ -115,7 +129,7 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
     moveFollowers,
     async run(samples, { number, rate, progress }) {
       moveFollowers(progress);
-      const means = await gradient.add(samples);
+      const means = await backward(samples);
       let squares = 0;
       for (const { block } of trainedEntries) squares += block.kernel.sumOfSquares(block.pointers["g"]!, block.length);
       const gradientNorm = Math.sqrt(squares);
@@ -135,7 +149,7 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
     },
     async gradients(samples) {
       clearGradients();
-      const means = await gradient.add(samples);
+      const means = await backward(samples);
       const copy = ({ dtype, shape, data }: Tensor<"float32">) => tensor(dtype, shape, data.slice());
       const gradients = new Map(
         trainedEntries.map(({ variable, block }) => [variable.name, copy(block.tensors["g"]!)] as const),
