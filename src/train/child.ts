@@ -2,7 +2,10 @@
  * Entry of the training process. The runtime blocks the event loop while a step runs, so training lives in a process of
  * its own; progress, signals and pages live with the parent.
  */
+import { Worker } from "node:worker_threads";
+import { launched, openCollective } from "../dist/collective.ts";
 import { openRun } from "../run/folder.ts";
+import { shareRecipe, shareThreads } from "./job.ts";
 import { train, type TrainEvent } from "./loop.ts";
 import { defineRecipe } from "./recipe.ts";
 
@@ -26,12 +29,20 @@ process.on("message", (command: Command) => {
 
 async function start(dir: string, resume: boolean) {
   try {
-    const recipe = defineRecipe(openRun(dir).recipe);
-    await train(dir, recipe, { resume, emit: send, stopRequested: () => stop });
+    const collective = await openCollective();
+    if (collective.size > 1) endWithParent();
+    const { rank } = collective;
+    const own = shareRecipe(collective, rank === 0 ? defineRecipe(openRun(dir).recipe) : undefined);
+    const threads = own.threads ?? shareThreads(collective);
+    const recipe = threads === undefined ? own : { ...own, threads };
+    await train(dir, recipe, { resume, emit: send, stopRequested: () => stop, collective });
+    collective.close();
   } catch (error) {
     const { message, stack = "" } = error as Error;
     send({ kind: "failed", message, stack });
     process.exitCode = 1;
+    // The launcher ends the whole job when it hears of this one: the parent must have told why before that.
+    if (launched() !== undefined) return void process.on("disconnect", () => process.exit());
   }
   process.channel?.unref(); // ends when the last report is written; to disconnect could lose it
 }
@@ -39,4 +50,13 @@ async function start(dir: string, resume: boolean) {
 function send(report: Report) {
   // A parent that died a moment ago cannot be written to, and the event that says so comes later.
   if (process.connected) process.send!(report, undefined, undefined, (error) => (stop ||= error !== null));
+}
+
+/**
+ * Ends this process when its parent has died, as it does when the launcher ends a job. A thread of its own looks, since the
+ * main one may wait for other processes for ever.
+ */
+function endWithParent() {
+  const watch = `const { ppid } = process; setInterval(() => process.ppid === ppid || process.kill(process.pid, "SIGKILL"), 500)`;
+  new Worker(watch, { eval: true }).unref();
 }

@@ -1,6 +1,7 @@
 /** What a run will cost, measured before its first step. */
 import { tensor } from "../tensor/tensor.ts";
 import { sizeOf } from "../tensor/shape.ts";
+import { alone } from "../dist/collective.ts";
 import { objectiveOf, type Recipe } from "./recipe.ts";
 import { createStageStep, openStageLoader, stepsOf } from "./stage.ts";
 
@@ -22,11 +23,13 @@ export interface Progress {
 /**
  * Times what a step of every stage still to do is made of, on a made-up micro-batch, a few times after once to warm up;
  * the median counts. `bytes` is the
- * memory this process then holds, plus what decoded images may take. Throws when the data do not fill a batch of a stage.
+ * memory this process then holds, plus what decoded images may take. What the processes of a job say to each other is not
+ * in it. Throws when the data do not fill a batch of a stage.
  */
 export async function estimate(
   recipe: Recipe,
   done: Progress = { stage: 0, step: 0 },
+  collective = alone,
 ): Promise<{ stages: StageEstimate[]; bytes: number }> {
   const stages: StageEstimate[] = [];
   let [most, images] = [0, 0];
@@ -37,7 +40,7 @@ export async function estimate(
     images = loader.source.length;
     const steps = stepsOf(stage, loader.stepsPerEpoch) - (index === done.stage ? done.step : 0);
     const objective = objectiveOf(recipe, stage);
-    const step = await createStageStep(recipe, stage);
+    const step = await createStageStep(recipe, stage, collective);
     const { microBatch } = step.pieces;
     const fields = Object.entries(objective.fields).map(([name, shape]) => {
       const data = Float32Array.from({ length: sizeOf(shape) * microBatch }, (_, i) => Math.sin(i * 12.9898));

@@ -5,10 +5,13 @@ import { addNotes, readNotes } from "../run/notes.ts";
 import { readPlan, writePlan } from "../run/graft-plan.ts";
 import { writeSamples } from "../run/samples.ts";
 import { rewindTensorBoard, TensorBoardLog } from "../run/tensorboard.ts";
+import { alone, type Collective } from "../dist/collective.ts";
+import { assist, type Task } from "./assist.ts";
 import { estimate, type StageEstimate } from "./estimate.ts";
 import { evaluationViewOf, objectiveOf, type Recipe, type Stage } from "./recipe.ts";
 import { createStageStep, openStageLoader, rateAt, samplesOf, stepsOf } from "./stage.ts";
 import { describePlan, measurePlan, withPlan } from "./graft-plan.ts";
+import { checkData, fromFirst, meetings, shareState, type Word } from "./job.ts";
 import { layerRates } from "./layer-rates.ts";
 import { type Monitor, openMonitors } from "./monitor.ts";
 import { checkStarts, initialise } from "./start.ts";
@@ -35,11 +38,15 @@ export interface TrainOptions {
   emit(event: TrainEvent): void;
   /** Asked before every step: true saves a checkpoint and ends the loop. */
   stopRequested(): boolean;
+  /** The processes that train together; the folder is the first one's. Default: this one alone. */
+  readonly collective?: Collective;
 }
 
 /** Trains the recipe of the run in `dir` to its end, or until asked to stop. Continues from the newest whole checkpoint. */
-export async function train(dir: string, recipe: Recipe, { resume, emit, stopRequested }: TrainOptions): Promise<void> {
+export async function train(dir: string, recipe: Recipe, options: TrainOptions): Promise<void> {
+  const { resume, emit, stopRequested, collective = alone } = options;
   emit({ kind: "started", pid: process.pid });
+  if (collective.rank > 0) return assist(recipe, collective, stopRequested);
   const names = recipe.stages.map(({ name }) => name);
   const { checkpoint, skipped } = resume ? latestCheckpoint(dir) : { checkpoint: undefined, skipped: [] };
   for (const { reason } of skipped) emit({ kind: "note", text: reason });
@@ -54,15 +61,19 @@ export async function train(dir: string, recipe: Recipe, { resume, emit, stopReq
   try {
     if (first < names.length) {
       checkStarts(recipe.stages.slice(within === undefined ? first : first + 1));
-      emit({ kind: "estimate", ...(await estimate(recipe, { stage: first, step: within?.step ?? 0 })) });
+      emit({ kind: "estimate", ...(await estimate(recipe, { stage: first, step: within?.step ?? 0 }, collective)) });
     }
     for (const [index, stage] of recipe.stages.entries()) {
       if (index < first) continue;
       const from = index === first ? within?.path : undefined;
       const planned = await planStage(dir, recipe, stage, { again: from !== undefined, emit });
-      const finished = await trainStage(dir, recipe, planned, { index, from, noted, logs, emit, stopRequested });
-      if (!finished) return emit({ kind: "done", finished: false });
+      const context = { index, from, noted, logs, emit, stopRequested, collective };
+      const finished = await trainStage(dir, recipe, planned, context);
+      if (finished) continue;
+      fromFirst<Task>(collective, null);
+      return emit({ kind: "done", finished: false });
     }
+    fromFirst<Task>(collective, null);
     emit({ kind: "done", finished: true });
   } finally {
     for (const log of logs) log.close();
@@ -97,26 +108,29 @@ interface StageOptions extends Omit<TrainOptions, "resume"> {
   /** Unreadable images that were told of: every stage meets them anew. */
   readonly noted: Set<string>;
   readonly logs: readonly [MetricsLog, TensorBoardLog];
+  readonly collective: Collective;
 }
 
 /** One stage from its first or its last saved step; false when it was asked to stop before the end. */
 async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: StageOptions): Promise<boolean> {
-  const { index, from, noted, logs, emit, stopRequested } = options;
-  const loader = await openStageLoader(recipe, stage);
-  const step = await createStageStep(recipe, stage);
+  const { index, from, noted, logs, emit, stopRequested, collective } = options;
+  const resumed = from === undefined ? undefined : readCheckpoint(from);
+  let done = Number(resumed?.metadata["step"] ?? 0);
+  fromFirst<Task>(collective, { stage, from: done });
+  const loader = await openStageLoader(recipe, stage, collective);
+  checkData(collective, loader.source);
+  const step = await createStageStep(recipe, stage, collective);
+  if (resumed === undefined) initialise(dir, recipe, stage, step);
+  else step.state.load(resumed.tensors);
+  shareState(collective, step.state);
   const { stepsPerEpoch } = loader;
   const steps = stepsOf(stage, stepsPerEpoch);
   const monitors = await openMonitors(recipe, stage, step, stepsPerEpoch);
   const logEvery = Math.max(1, Math.floor(steps / 500));
-  let done = 0;
-  if (from === undefined) initialise(dir, recipe, stage, step);
-  else {
-    const { tensors, metadata } = readCheckpoint(from);
-    step.state.load(tensors);
-    done = Number(metadata["step"]);
-  }
   emit({ kind: "stage", stage: stage.name, epochs: stage.epochs, steps, from: done });
 
+  const meet = meetings(collective);
+  let skipped: Word["skipped"] = [];
   const save = (final: boolean) => {
     logs[0].sync();
     const tensors = [...step.state.tensors()].filter(([name]) => !final || !name.startsWith("optimizer."));
@@ -129,7 +143,7 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
       metadata: checkpointMetadata(recipe, stage),
     });
     pruneCheckpoints(dir, { keep: recipe.keepCheckpoints });
-    addNotes(dir, { skipped: loader.skipped.map(({ id, reason }) => ({ path: id, reason })) });
+    addNotes(dir, { skipped: skipped.map(({ id, reason }) => ({ path: id, reason })) });
     emit({ kind: "checkpoint", path });
   };
 
@@ -137,23 +151,21 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
   const meter = secondsSince(first);
   let saved = performance.now();
   try {
-    while (done < steps) {
-      if (stopRequested()) {
-        save(false);
-        return false;
-      }
-      const at = rateAt(stage, done / stepsPerEpoch);
-      const result = await step.run(samplesOf(loader, done), {
-        number: done + 1,
-        rate: at.rate,
-        progress: at.progress,
-      });
-      done++;
-      for (const { id, reason } of loader.skipped)
+    for (;;) {
+      const word = meet({ stop: stopRequested(), skipped: loader.skipped });
+      ({ skipped } = word);
+      for (const { id, reason } of skipped)
         if (!noted.has(id)) {
           noted.add(id);
           emit({ kind: "note", text: `skipped ${id}: ${reason}` });
         }
+      if (word.stop || done === steps) {
+        save(done === steps);
+        return done === steps;
+      }
+      const at = rateAt(stage, done / stepsPerEpoch);
+      const result = await step.run(samplesOf(loader, done), { number: done + 1, ...at });
+      done++;
 
       const due = monitors.filter((monitor) => monitor.due(done));
       if (done === 1 || done % logEvery === 0 || done === steps || due.length > 0) {
@@ -186,8 +198,6 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
         saved = performance.now();
       }
     }
-    save(true);
-    return true;
   } catch (error) {
     if (!(error instanceof NonFiniteError)) throw error;
     const message =

@@ -61,6 +61,12 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
             if (!begun) clear(dir);
             reject(error);
           };
+          if (job !== undefined) {
+            // the launcher ends the job when the child does, so the reason is told before that
+            end();
+            child.disconnect();
+            child.unref();
+          }
         } else {
           if (report.kind === "step") begun = true;
           if (report.kind === "done") end = () => resolve({ dir, recipe, finished: report.finished });

@@ -1,0 +1,84 @@
+/** What the processes of a job settle before they train, and what they tell each other while they do. */
+import { createHash } from "node:crypto";
+import { availableParallelism, cpus, hostname } from "node:os";
+import { runtimeVersion } from "../onnx/executable.ts";
+import type { TrainState } from "../optim/state.ts";
+import type { Skipped } from "../data/bad.ts";
+import type { Source } from "../data/source.ts";
+import { ownVersion } from "../run/environment.ts";
+import type { Collective } from "../dist/collective.ts";
+import type { Recipe } from "./recipe.ts";
+
+/** Process 0's value, as JSON, in every process. */
+export function fromFirst<T>(collective: Collective, value?: T): T {
+  if (collective.size === 1) return value as T;
+  const text = collective.rank === 0 ? new TextEncoder().encode(JSON.stringify(value ?? null)) : undefined;
+  return JSON.parse(new TextDecoder().decode(collective.broadcast(text))) as T;
+}
+
+/** Process 0's recipe. Throws in every process when one of them runs other software. */
+export function shareRecipe(collective: Collective, recipe?: Recipe): Recipe {
+  agree(collective, "runs", `layergraft ${ownVersion()} on ONNX Runtime ${runtimeVersion}`);
+  return fromFirst(collective, recipe);
+}
+
+/** Throws in every process when one of them sees other images than process 0. */
+export function checkData(collective: Collective, source: Source): void {
+  if (collective.size === 1) return;
+  const hash = createHash("sha256");
+  const stride = Math.max(1, Math.floor(source.length / 10_000)); // a million names take too long
+  for (let i = 0; i < source.length; i += stride) hash.update(`${source.id(i)}\n`);
+  agree(collective, "sees", `${source.length} images (${hash.digest("hex").slice(0, 12)})`);
+}
+
+/** Throws one sentence in every process when they do not all say the same. */
+function agree(collective: Collective, verb: string, own: string): void {
+  const [first, ...others] = collective.gatherText(`${own}\0${hostname()}`).map((text) => text.split("\0"));
+  const other = others.findIndex(([said]) => said !== first![0]);
+  if (other === -1) return;
+  const [said, host] = others[other]!;
+  throw new Error(
+    `process ${other + 1} on ${host} ${verb} ${said}, but process 0 on ${first![1]} ${verb} ${first![0]}: ` +
+      "all processes of a job need the same",
+  );
+}
+
+/** What a process says of itself before every step, and hears of all. */
+export interface Word {
+  /** It was asked to stop; heard: one of them was. */
+  readonly stop: boolean;
+  /** Unreadable images met so far. */
+  readonly skipped: readonly Skipped[];
+}
+
+/** A meeting of all processes, held before every step: says one's own word, hears all. */
+export function meetings(collective: Collective): (own: Word) => Word {
+  let [known, count] = [[] as readonly Skipped[], 0];
+  return (own) => {
+    if (collective.size === 1) return own;
+    const sums = Float64Array.of(Number(own.stop), own.skipped.length);
+    collective.allReduceSum(sums);
+    if (sums[1] !== count) {
+      count = sums[1]!;
+      const lists = collective.gatherText(JSON.stringify(own.skipped));
+      known = lists.flatMap((text) => JSON.parse(text) as Skipped[]);
+    }
+    return { stop: sums[0]! > 0, skipped: known };
+  };
+}
+
+/** Process 0's weights, moments and buffers in every process. */
+export function shareState({ broadcastInto, size }: Collective, state: TrainState): void {
+  if (size > 1) for (const { data } of state.tensors().values()) broadcastInto(data as Float32Array);
+}
+
+/**
+ * Threads of a step where processes share a machine or the launcher has bound this one to some of its processors: an equal
+ * part, or as many as there are. Undefined where this process has the machine to itself.
+ */
+export function shareThreads(collective: Collective): number | undefined {
+  if (collective.size === 1) return undefined;
+  const here = collective.gatherText(hostname()).filter((name) => name === hostname()).length;
+  const [all, available] = [cpus().length, availableParallelism()];
+  return here === 1 && available === all ? undefined : Math.max(1, Math.min(available, Math.floor(all / here)));
+}
