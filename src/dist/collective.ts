@@ -1,4 +1,5 @@
 /** What the processes of one job say to each other. */
+import { openMpi } from "./mpi.ts";
 
 /** Every process calls the same methods in the same order with equally long values; each call waits for the others. */
 export interface Collective {
@@ -29,7 +30,11 @@ export const alone: Collective = {
   rank: 0,
   size: 1,
   allReduceSum: () => undefined,
-  allGather: (part, all) => all.set(part),
+  allGather(part, all) {
+    if (all.length !== part.length)
+      throw new Error(`1 part of ${part.length} values fills as many values, not ${all.length}`);
+    all.set(part);
+  },
   broadcast(bytes) {
     if (bytes === undefined) throw new Error("process 0 has nothing to broadcast: it must pass the bytes");
     return bytes;
@@ -41,23 +46,31 @@ export const alone: Collective = {
   close: () => undefined,
 };
 
+/**
+ * Variables by which launchers tell a process its place; the first whose two are set decides. An mpirun inside a Slurm
+ * job stands above Slurm. A batch script has SLURM_NTASKS but no step: nothing launched it several times.
+ */
+const launchers = [
+  { launcher: "mpirun of Open MPI", size: "OMPI_COMM_WORLD_SIZE", rank: "OMPI_COMM_WORLD_RANK" },
+  { launcher: "mpirun of MPICH", size: "PMI_SIZE", rank: "PMI_RANK" },
+  { launcher: "srun", size: "SLURM_STEP_NUM_TASKS", rank: "SLURM_PROCID" },
+];
+
 /** Rank and size as the launcher's environment says, without loading MPI; undefined where there is no launcher. */
 export function launched(
   env: NodeJS.ProcessEnv = process.env,
 ): { rank: number; size: number; launcher: string } | undefined {
-  const found = launchers.find(({ size, rank }) => env[size] !== undefined && env[rank] !== undefined);
+  const found = launchers.find(({ size, rank }) => env[size] && env[rank]);
   return found && { rank: Number(env[found.rank]), size: Number(env[found.size]), launcher: found.launcher };
 }
 
-/** Variables that say rank and size; the first that are set decide. */
-const launchers = [
-  { launcher: "Open MPI", size: "OMPI_COMM_WORLD_SIZE", rank: "OMPI_COMM_WORLD_RANK" },
-  { launcher: "MPICH", size: "PMI_SIZE", rank: "PMI_RANK" },
-];
+let opened: Promise<Collective> | undefined;
 
-/** The processes this one was started with (mpirun, srun), or `alone`. Throws one sentence where MPI cannot be used. */
+/**
+ * The processes this one was started with (mpirun, srun), or `alone`; the same at every call, for MPI starts once in a
+ * process. Throws one sentence where a launcher is seen but MPI cannot be used.
+ */
 export async function openCollective(): Promise<Collective> {
   const job = launched();
-  if (!job || job.size === 1) return alone;
-  throw new Error(`${job.launcher} started ${job.size} processes, but MPI is not built in yet: start one`);
+  return (opened ??= job && job.size > 1 ? openMpi(job) : Promise.resolve(alone));
 }
