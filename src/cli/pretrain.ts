@@ -10,6 +10,9 @@ import { methods } from "../recipes/methods.ts";
 import { chooseRecipe, dashed, isGiven, methodOptions, type RecipeOptions } from "./choose-recipe.ts";
 import { imagesHelp } from "./data.ts";
 import { anchor, positive, setting, share, shares, whole } from "./options.ts";
+import { launched } from "../dist/collective.ts";
+import { assistPretrain } from "../train/pretrain.ts";
+import { interruptible } from "./interrupt.ts";
 import { createOutput, type Output } from "./progress.ts";
 import { finish, trainWithProgress } from "./session.ts";
 import { settleStart } from "./start.ts";
@@ -79,6 +82,14 @@ export function pretrainCommand(): Command {
     )
     .action(async (images: string | undefined, options: Options) => {
       const output = createOutput({ json: options.json });
+      const job = launched();
+      if (job !== undefined && job.rank > 0) {
+        const command = `layergraft ${process.argv.slice(2).join(" ")}`;
+        return interruptible(
+          () => undefined,
+          (signal) => assistPretrain({ command, signal }),
+        );
+      }
       if (options.resume) return resumeRun(images, options, output);
       if (images === undefined) throw new Error("which images? Give a folder: layergraft pretrain IMAGES");
       const { recipe, start } = await chooseRecipe(images, options, output);

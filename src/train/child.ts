@@ -5,13 +5,13 @@
 import { Worker } from "node:worker_threads";
 import { launched, openCollective } from "../dist/collective.ts";
 import { openRun } from "../run/folder.ts";
-import { shareRecipe, shareThreads } from "./job.ts";
+import { checkSame, fromFirst, shareThreads } from "./job.ts";
 import { train, type TrainEvent } from "./loop.ts";
 import { defineRecipe } from "./recipe.ts";
 
 /** Parent → child. */
 export type Command =
-  | { readonly kind: "start"; readonly dir: string; readonly resume: boolean }
+  | { readonly kind: "start"; readonly dir: string; readonly resume: boolean; readonly command: string }
   | { readonly kind: "stop" };
 /** Child → parent. */
 export type Report = TrainEvent | { readonly kind: "failed"; readonly message: string; readonly stack: string };
@@ -24,15 +24,16 @@ process.on("SIGTERM", () => (stop = true));
 process.on("disconnect", () => (stop = true)); // the parent died: save and end
 process.on("message", (command: Command) => {
   if (command.kind === "stop") stop = true;
-  else void start(command.dir, command.resume);
+  else void start(command);
 });
 
-async function start(dir: string, resume: boolean) {
+async function start({ dir, resume, command }: Extract<Command, { kind: "start" }>) {
   try {
     const collective = await openCollective();
     if (collective.size > 1) endWithParent();
     const { rank } = collective;
-    const own = shareRecipe(collective, rank === 0 ? defineRecipe(openRun(dir).recipe) : undefined);
+    checkSame(collective, command);
+    const own = fromFirst(collective, rank === 0 ? defineRecipe(openRun(dir).recipe) : undefined)!;
     const threads = own.threads ?? shareThreads(collective);
     const recipe = threads === undefined ? own : { ...own, threads };
     await train(dir, recipe, { resume, emit: send, stopRequested: () => stop, collective });
@@ -42,7 +43,7 @@ async function start(dir: string, resume: boolean) {
     send({ kind: "failed", message, stack });
     process.exitCode = 1;
     // The launcher ends the whole job when it hears of this one: the parent must have told why before that.
-    if (launched() !== undefined) return void process.on("disconnect", () => process.exit());
+    if ((launched()?.size ?? 1) > 1) return void process.on("disconnect", () => process.exit());
   }
   process.channel?.unref(); // ends when the last report is written; to disconnect could lose it
 }

@@ -7,7 +7,6 @@ import type { Skipped } from "../data/bad.ts";
 import type { Source } from "../data/source.ts";
 import { ownVersion } from "../run/environment.ts";
 import type { Collective } from "../dist/collective.ts";
-import type { Recipe } from "./recipe.ts";
 
 /** Process 0's value, as JSON, in every process. */
 export function fromFirst<T>(collective: Collective, value?: T): T {
@@ -16,10 +15,10 @@ export function fromFirst<T>(collective: Collective, value?: T): T {
   return JSON.parse(new TextDecoder().decode(collective.broadcast(text))) as T;
 }
 
-/** Process 0's recipe. Throws in every process when one of them runs other software. */
-export function shareRecipe(collective: Collective, recipe?: Recipe): Recipe {
+/** Throws in every process when one of them is other software or was started by another command than process 0. */
+export function checkSame(collective: Collective, command: string): void {
   agree(collective, "runs", `layergraft ${ownVersion()} on ONNX Runtime ${runtimeVersion}`);
-  return fromFirst(collective, recipe);
+  agree(collective, "was started by", command);
 }
 
 /** Throws in every process when one of them sees other images than process 0. */

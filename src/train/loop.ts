@@ -46,7 +46,10 @@ export interface TrainOptions {
 export async function train(dir: string, recipe: Recipe, options: TrainOptions): Promise<void> {
   const { resume, emit, stopRequested, collective = alone } = options;
   emit({ kind: "started", pid: process.pid });
-  if (collective.rank > 0) return assist(recipe, collective, stopRequested);
+  if (collective.rank > 0) {
+    await assist(recipe, collective, stopRequested);
+    return emit({ kind: "done", finished: true });
+  }
   const names = recipe.stages.map(({ name }) => name);
   const { checkpoint, skipped } = resume ? latestCheckpoint(dir) : { checkpoint: undefined, skipped: [] };
   for (const { reason } of skipped) emit({ kind: "note", text: reason });

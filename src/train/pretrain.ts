@@ -1,6 +1,7 @@
 import { fork } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { launched } from "../dist/collective.ts";
 import { runtimeVersion } from "../onnx/executable.ts";
 import { describeEnvironment } from "../run/environment.ts";
 import { createRun, openRun } from "../run/folder.ts";
@@ -39,8 +40,23 @@ export interface PretrainResult {
  * its first step leaves no trace.
  */
 export async function pretrain(options: PretrainOptions): Promise<PretrainResult> {
-  const { out: dir, resume = false, onEvent, signal, command } = options;
+  const { out: dir, resume = false } = options;
   const recipe = resume ? defineRecipe(openRun(dir).recipe) : await startRun(options);
+  const finished = await inChild(options);
+  return { dir, recipe, finished };
+}
+
+/**
+ * Takes part in a job as one of its other processes: recipe and weights come from the first one, and nothing is written.
+ * Rejects when this process cannot go on, and then the launcher ends the job.
+ */
+export async function assistPretrain(options: Pick<PretrainOptions, "command" | "signal">): Promise<void> {
+  await inChild({ ...options, out: "" });
+}
+
+/** Trains in a child process; false when it was asked to stop before the end. */
+async function inChild({ out: dir, resume = false, onEvent, signal, command }: PretrainOptions): Promise<boolean> {
+  const { size, rank } = launched() ?? { size: 1, rank: 0 };
   const child = fork(new URL("./child.js", import.meta.url), {
     // own arguments only: a debugger or test runner of the parent must not follow into the child
     execArgv: [],
@@ -50,7 +66,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
   const stop = () => send({ kind: "stop" });
   signal?.addEventListener("abort", stop);
   try {
-    return await new Promise<PretrainResult>((resolve, reject) => {
+    return await new Promise<boolean>((resolve, reject) => {
       let end: (() => void) | undefined;
       let begun = resume;
       child.on("message", (report: Report) => {
@@ -58,10 +74,10 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
           const error = new Error(report.message);
           if (report.stack !== "") error.stack = report.stack;
           end = () => {
-            if (!begun) clear(dir);
+            if (!begun && rank === 0) clear(dir);
             reject(error);
           };
-          if (job !== undefined) {
+          if (size > 1) {
             // the launcher ends the job when the child does, so the reason is told before that
             end();
             child.disconnect();
@@ -69,7 +85,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
           }
         } else {
           if (report.kind === "step") begun = true;
-          if (report.kind === "done") end = () => resolve({ dir, recipe, finished: report.finished });
+          if (report.kind === "done") end = () => resolve(report.finished);
           onEvent?.(report);
         }
       });
@@ -77,12 +93,13 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
       // not "exit", which may come before the last message
       child.on("close", (code, killer) => {
         const how = killer === null ? `exit code ${code}` : `signal ${killer}`;
-        const again =
+        const resumed =
           command === undefined ? `resume the run in ${dir}` : `go on with: layergraft pretrain --resume --out ${dir}`;
+        const again = rank > 0 ? "the run can be resumed from its newest checkpoint" : resumed;
         if (end === undefined) reject(new Error(`the training process ended unexpectedly (${how}); ${again}`));
         else end();
       });
-      send({ kind: "start", dir, resume });
+      send({ kind: "start", dir, resume, command: command ?? "" });
       if (signal?.aborted === true) stop();
     });
   } finally {
