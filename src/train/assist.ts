@@ -10,7 +10,9 @@ export type Task = { readonly stage: Stage; readonly from: number } | null;
 
 /** Trains along with process 0 until it says that the job is done. */
 export async function assist(recipe: Recipe, collective: Collective, stopRequested: () => boolean): Promise<void> {
-  for (let task = fromFirst<Task>(collective); task !== null; task = fromFirst<Task>(collective)) {
+  for (;;) {
+    const task = fromFirst<Task>(collective, () => null);
+    if (task === null) return;
     const { stage, from } = task;
     const loader = await openStageLoader(recipe, stage, collective);
     checkData(collective, loader.source);

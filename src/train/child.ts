@@ -31,9 +31,8 @@ async function start({ dir, resume, command }: Extract<Command, { kind: "start" 
   try {
     const collective = await openCollective();
     if (collective.size > 1) endWithParent();
-    const { rank } = collective;
     checkSame(collective, command);
-    const own = fromFirst(collective, rank === 0 ? defineRecipe(openRun(dir).recipe) : undefined)!;
+    const own = fromFirst(collective, () => defineRecipe(openRun(dir).recipe));
     const threads = own.threads ?? shareThreads(collective);
     const recipe = threads === undefined ? own : { ...own, threads };
     await train(dir, recipe, { resume, emit: send, stopRequested: () => stop, collective });
@@ -42,8 +41,8 @@ async function start({ dir, resume, command }: Extract<Command, { kind: "start" 
     const { message, stack = "" } = error as Error;
     send({ kind: "failed", message, stack });
     process.exitCode = 1;
-    // The launcher ends the whole job when it hears of this one: the parent must have told why before that.
-    if ((launched()?.size ?? 1) > 1) return void process.on("disconnect", () => process.exit());
+    // The launcher ends the whole job when this process ends, and the parent must have told why before that.
+    if ((launched()?.size ?? 1) > 1) return;
   }
   process.channel?.unref(); // ends when the last report is written; to disconnect could lose it
 }

@@ -8,10 +8,10 @@ import type { Source } from "../data/source.ts";
 import { ownVersion } from "../run/environment.ts";
 import type { Collective } from "../dist/collective.ts";
 
-/** Process 0's value, as JSON, in every process. */
-export function fromFirst<T>(collective: Collective, value?: T): T {
-  if (collective.size === 1) return value as T;
-  const text = collective.rank === 0 ? new TextEncoder().encode(JSON.stringify(value ?? null)) : undefined;
+/** What `value` returns in process 0, as JSON, in every process. */
+export function fromFirst<T>(collective: Collective, value: () => T): T {
+  if (collective.size === 1) return value();
+  const text = collective.rank === 0 ? new TextEncoder().encode(JSON.stringify(value())) : undefined;
   return JSON.parse(new TextDecoder().decode(collective.broadcast(text))) as T;
 }
 

@@ -73,10 +73,10 @@ export async function train(dir: string, recipe: Recipe, options: TrainOptions):
       const context = { index, from, noted, logs, emit, stopRequested, collective };
       const finished = await trainStage(dir, recipe, planned, context);
       if (finished) continue;
-      fromFirst<Task>(collective, null);
+      fromFirst<Task>(collective, () => null);
       return emit({ kind: "done", finished: false });
     }
-    fromFirst<Task>(collective, null);
+    fromFirst<Task>(collective, () => null);
     emit({ kind: "done", finished: true });
   } finally {
     for (const log of logs) log.close();
@@ -119,7 +119,7 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
   const { index, from, noted, logs, emit, stopRequested, collective } = options;
   const resumed = from === undefined ? undefined : readCheckpoint(from);
   let done = Number(resumed?.metadata["step"] ?? 0);
-  fromFirst<Task>(collective, { stage, from: done });
+  fromFirst<Task>(collective, () => ({ stage, from: done }));
   const loader = await openStageLoader(recipe, stage, collective);
   checkData(collective, loader.source);
   const step = await createStageStep(recipe, stage, collective);

@@ -1,0 +1,23 @@
+/** Program of the tests: `mpirun -np N node job-program.js OUT TASK` pre-trains as the JSON of `Task` says. */
+import { launched } from "../../src/dist/collective.ts";
+import { assistPretrain, pretrain } from "../../src/train/pretrain.ts";
+import type { RecipeInput } from "../../src/train/recipe.ts";
+
+export interface Task {
+  /** Left out: the run in OUT goes on. */
+  readonly recipe?: RecipeInput;
+  /** The command of each process, where they differ. */
+  readonly commands?: readonly string[];
+}
+
+const [out, text] = process.argv.slice(2) as [string, string];
+const { recipe, commands } = JSON.parse(text) as Task;
+const { rank } = launched() ?? { rank: 0 };
+const command = commands?.[rank] ?? "";
+try {
+  if (rank > 0) await assistPretrain({ command });
+  else await pretrain({ out, command, ...(recipe === undefined ? { resume: true } : { recipe }) });
+} catch (error) {
+  console.error((error as Error).message);
+  process.exitCode = 1;
+}

@@ -1,0 +1,165 @@
+/** Processes that train together come to what one comes to; needs mpirun. */
+import { execFile, execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { openSource } from "../../src/data/source.ts";
+import { alone, type Collective } from "../../src/dist/collective.ts";
+import { listCheckpoints, readCheckpoint } from "../../src/run/checkpoint.ts";
+import { readMetrics } from "../../src/run/metrics.ts";
+import { checkData } from "../../src/train/job.ts";
+import { expectAllclose } from "../helpers.ts";
+import type { Task } from "./job-program.ts";
+import { temporary, tiny } from "./tiny.ts";
+
+const program = fileURLToPath(new URL("./job-program.js", import.meta.url));
+const hasMpi = (() => {
+  try {
+    return execFileSync("mpirun", ["--version"], { encoding: "utf8" }).includes("Open MPI");
+  } catch {
+    return false;
+  }
+})();
+
+interface Ended {
+  readonly code: number;
+  readonly text: string;
+}
+
+/** The program on `task`; `onStart` may look at it while it runs. */
+function run(processes: number, out: string, task: Task, onStart?: () => Promise<void>): Promise<Ended> {
+  const args = [program, out, JSON.stringify(task)];
+  const launcher = ["mpirun", "--oversubscribe", "--bind-to", "none", "-np", `${processes}`, process.execPath];
+  const [command, ...rest] = [...(processes === 1 ? [process.execPath] : launcher), ...args];
+  const env = { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1" };
+  return new Promise((resolve, reject) => {
+    execFile(command!, rest, { env }, (error, stdout, stderr) =>
+      resolve({ code: error === null ? 0 : Number(error.code), text: stdout + stderr }),
+    );
+    onStart?.().catch(reject);
+  });
+}
+
+/** Ids of the training processes of the run in `out`, by rank. */
+function trainers(out: string): Map<number, number> {
+  const lines = execFileSync("ps", ["-eo", "pid=,ppid=,args="], { encoding: "utf8" }).trim().split("\n");
+  const all = lines.map((line) => /^\s*(\d+)\s+(\d+)\s+(.*)$/.exec(line)!);
+  const parents = new Set(
+    all.filter(([, , , args]) => args!.includes(program) && args!.includes(out)).map(([, pid]) => pid),
+  );
+  const own = all.filter(([, , ppid, args]) => parents.has(ppid) && args!.includes("child.js"));
+  return new Map(
+    own.map(([, pid]) => {
+      const environment = readFileSync(`/proc/${pid}/environ`, "utf8");
+      return [Number(/OMPI_COMM_WORLD_RANK=(\d+)/.exec(environment)![1]), Number(pid)];
+    }),
+  );
+}
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+/** The tiny recipe in batches of `batch`, so many steps of each stage. */
+function recipeOf(batch: number, steps = 20, microBatch = batch) {
+  const recipe = tiny();
+  const timing = { batch, microBatch, epochs: steps / 4, learningRate: 2e-3 };
+  const stages = recipe.stages.map((stage) => ({ ...stage, ...timing }));
+  return { ...recipe, data: { kind: "synthetic" as const, length: 4 * batch, size: 16 }, stages };
+}
+
+const finals = (out: string) => {
+  const found = listCheckpoints(out).filter(({ final }) => final);
+  return new Map(found.map(({ stage, path }) => [stage, readCheckpoint(path).tensors]));
+};
+const losses = (out: string) => readMetrics(out).map(({ loss }) => Number(loss));
+
+/** Losses and weights of both stages. */
+function expectSame(actual: string, expected: string) {
+  expect(losses(actual).length).toBe(losses(expected).length);
+  expectAllclose(losses(actual), losses(expected), { absolute: 1e-5, relative: 1e-5 }, "losses");
+  const [first, second] = [finals(actual), finals(expected)];
+  expect([...first.keys()]).toEqual(["mim", "cl"]);
+  for (const [stage, tensors] of second)
+    for (const [name, { data }] of tensors)
+      expectAllclose(first.get(stage)!.get(name)!.data, data, { absolute: 1e-5, relative: 1e-5 }, `${stage} ${name}`);
+}
+
+describe.skipIf(!hasMpi)("a job", () => {
+  it.each([2, 4])(
+    "of %i processes takes the steps of one: MIM and CL",
+    async (processes) => {
+      const [one, many] = [join(temporary(), "one"), join(temporary(), "many")];
+      const task = { recipe: recipeOf(16 * processes) };
+      expect(await run(1, one, task)).toMatchObject({ code: 0 });
+      expect(await run(processes, many, task)).toMatchObject({ code: 0, text: "" });
+      expect(losses(one).length).toBe(40);
+      expectSame(many, one);
+    },
+    120_000,
+  );
+
+  it("whose second process dies ends with it, and goes on in another number of processes", async () => {
+    const [broken, whole] = [join(temporary(), "broken"), join(temporary(), "whole")];
+    const recipe = recipeOf(32, 200);
+    const saved = (stage: string) => listCheckpoints(broken).some((each) => each.stage === stage);
+    let pids: number[] = [];
+    const ended = await run(2, broken, { recipe }, async () => {
+      await until(() => existsSync(broken) && saved("cl"));
+      const found = trainers(broken);
+      pids = [...found.values()];
+      process.kill(found.get(1)!, "SIGKILL");
+    });
+    expect(ended.code).not.toBe(0);
+    expect(ended.text).toContain(
+      "the training process ended unexpectedly (signal SIGKILL); the run can be resumed from its newest checkpoint",
+    );
+    expect(pids.length).toBe(2);
+    await until(() => !pids.some(isAlive));
+
+    expect(await run(1, broken, {})).toMatchObject({ code: 0 });
+    expect(await run(1, whole, { recipe })).toMatchObject({ code: 0 });
+    expectSame(broken, whole);
+  }, 120_000);
+
+  it("is refused when its processes were not started alike", async () => {
+    const out = join(temporary(), "run");
+    const { code, text } = await run(2, out, { recipe: recipeOf(8), commands: ["pretrain a", "pretrain b"] });
+    expect(code).toBe(1);
+    const host = hostname();
+    expect(text).toContain(
+      `process 1 on ${host} was started by pretrain b, but process 0 on ${host} was started by pretrain a: all processes of a job need the same`,
+    );
+    expect(existsSync(join(out, "checkpoints"))).toBe(false);
+  }, 60_000);
+
+  it("is refused when the batch cannot be shared", async () => {
+    const { code, text } = await run(2, join(temporary(), "run"), { recipe: recipeOf(9) });
+    expect(code).toBe(1);
+    expect(text).toContain("a batch of 9 cannot be shared by 2 processes: set batch to a multiple of 2");
+  }, 60_000);
+});
+
+/** Process 0 of two, of which the other says `other`. */
+const besides = (other: string): Collective => ({ ...alone, size: 2, gatherText: (text) => [text, other] });
+
+it("processes that see other images are told from each other", async () => {
+  const source = await openSource({ kind: "synthetic", length: 8, size: 16 });
+  const more = await openSource({ kind: "synthetic", length: 9, size: 16 });
+  let said = "";
+  checkData({ ...besides(""), gatherText: (text) => [text, (said = text)] }, source);
+  expect(() => checkData(besides(said), source)).not.toThrow();
+  expect(() => checkData(besides(said), more)).toThrow(
+    /^process 1 on \S+ sees 8 images \(\w{12}\), but process 0 on \S+ sees 9 images \(\w{12}\): all processes/,
+  );
+});
