@@ -1,4 +1,7 @@
-/** Work that Ctrl-C ends in good order; a second Ctrl-C ends it at once. */
+/**
+ * Work that Ctrl-C ends in good order; a second Ctrl-C ends it at once. SIGUSR2 does the same: mpirun and Slurm pass it on
+ * to the processes of a job, while they answer Ctrl-C by ending them at once.
+ */
 export async function interruptible<T>(onInterrupt: () => void, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
   const interrupt = () => {
@@ -6,12 +9,12 @@ export async function interruptible<T>(onInterrupt: () => void, work: (signal: A
     onInterrupt();
     controller.abort();
   };
-  process.on("SIGINT", interrupt);
-  process.on("SIGTERM", interrupt);
+  for (const name of signals) process.on(name, interrupt);
   try {
     return await work(controller.signal);
   } finally {
-    process.off("SIGINT", interrupt);
-    process.off("SIGTERM", interrupt);
+    for (const name of signals) process.off(name, interrupt);
   }
 }
+
+const signals = ["SIGINT", "SIGTERM", "SIGUSR2"] as const;

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
+import { launched } from "../dist/collective.ts";
 import { conflictCommand } from "./conflict.ts";
 import { demoCommand } from "./demo.ts";
 import { embedCommand } from "./embed.ts";
@@ -36,6 +37,14 @@ for (const command of [program, ...program.commands]) {
   const name = command === program ? "<command>" : command.name();
   command.exitOverride().showHelpAfterError(`(layergraft ${name} --help shows options and examples)`);
 }
+
+program.hook("preAction", (_, command) => {
+  const { size, launcher } = launched() ?? { size: 1, launcher: "" };
+  if (size > 1 && command.name() !== "pretrain")
+    throw new Error(
+      `${launcher} started ${size} processes, but layergraft ${command.name()} is one: start it without ${launcher.split(" ")[0]}`,
+    );
+});
 
 // `layergraft ... | head` closes the pipe early: that is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

@@ -2,16 +2,16 @@ import { basename, join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { fixedFolder } from "../data/glob.ts";
 import { openSource } from "../data/source.ts";
-import { tasksOf } from "../train/tasks.ts";
+import { launched } from "../dist/collective.ts";
 import { presets } from "../nn/vit.ts";
 import { addNotes } from "../run/notes.ts";
+import { assistPretrain } from "../train/pretrain.ts";
 import type { Recipe } from "../train/recipe.ts";
+import { tasksOf } from "../train/tasks.ts";
 import { methods } from "../recipes/methods.ts";
 import { chooseRecipe, dashed, isGiven, methodOptions, type RecipeOptions } from "./choose-recipe.ts";
 import { imagesHelp } from "./data.ts";
 import { anchor, positive, setting, share, shares, whole } from "./options.ts";
-import { launched } from "../dist/collective.ts";
-import { assistPretrain } from "../train/pretrain.ts";
 import { interruptible } from "./interrupt.ts";
 import { createOutput, type Output } from "./progress.ts";
 import { finish, trainWithProgress } from "./session.ts";
@@ -82,14 +82,14 @@ export function pretrainCommand(): Command {
     )
     .action(async (images: string | undefined, options: Options) => {
       const output = createOutput({ json: options.json });
-      const job = launched();
-      if (job !== undefined && job.rank > 0) {
-        const command = `layergraft ${process.argv.slice(2).join(" ")}`;
+      const command = `layergraft ${process.argv.slice(2).join(" ")}`;
+      const { rank } = launched() ?? { rank: 0 };
+      // all but the first process of a job are silent: it has the recipe, the run folder and the report
+      if (rank > 0)
         return interruptible(
           () => undefined,
           (signal) => assistPretrain({ command, signal }),
         );
-      }
       if (options.resume) return resumeRun(images, options, output);
       if (images === undefined) throw new Error("which images? Give a folder: layergraft pretrain IMAGES");
       const { recipe, start } = await chooseRecipe(images, options, output);
@@ -101,7 +101,6 @@ export function pretrainCommand(): Command {
         output.say(JSON.stringify(recipe, null, 2));
         return output.result(recipe);
       }
-      const command = `layergraft ${process.argv.slice(2).join(" ")}`;
       const { finished } = await trainWithProgress({ ...run, out, command }, output);
       if (finished) await finishRun(out, recipe, output);
     });
