@@ -112,6 +112,19 @@ for (const { kind, mpirun, options } of kinds)
     });
   });
 
+it("says that koffi is missing", async () => {
+  const module = (code: string) => `data:text/javascript,${encodeURIComponent(code)}`;
+  const hook = 'export const resolve = (name, context, next) => next(name === "koffi" ? "absent" : name, context);';
+  const preload = `import { register } from "node:module"; register(${JSON.stringify(module(hook))});`;
+  const { code, stderr } = await outcome(
+    spawn(process.execPath, ["--import", module(preload), program, "methods"], {
+      env: { ...process.env, OMPI_COMM_WORLD_SIZE: "2", OMPI_COMM_WORLD_RANK: "0" },
+    }),
+  );
+  expect(code).toBe(1);
+  expect(stderr).toContain("Error: several processes speak through MPI, which needs koffi: npm install koffi");
+});
+
 async function outcome(child: ChildProcess): Promise<Outcome> {
   const output = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const)
