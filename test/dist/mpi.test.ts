@@ -112,6 +112,13 @@ for (const { kind, mpirun, options } of kinds)
     });
   });
 
+it("says how srun must be called", async () => {
+  const env = { ...process.env, SLURM_STEP_NUM_TASKS: "2", SLURM_PROCID: "0" };
+  const { code, stderr } = await outcome(spawn(process.execPath, [program, "methods"], { env }));
+  expect(code).toBe(1);
+  expect(stderr).toContain("Error: srun started 2 processes that cannot find each other: use srun --mpi=pmix");
+});
+
 it("says that koffi is missing", async () => {
   const module = (code: string) => `data:text/javascript,${encodeURIComponent(code)}`;
   const hook = 'export const resolve = (name, context, next) => next(name === "koffi" ? "absent" : name, context);';
