@@ -48,20 +48,22 @@ for (const { kind, mpirun, options } of kinds)
 
     it.each([2, 4])("carries everything between %i processes, with the same bits in every run", async (size) => {
       const first = await end(size, ["methods"]);
-      expect(first).toMatchObject({ code: 0, stderr: "" });
+      expect(first.code, first.stderr).toBe(0);
       expect(JSON.parse(first.stdout)).toMatchObject({ size });
-      expect(await end(size, ["methods"])).toEqual(first);
+      expect((await end(size, ["methods"])).stdout).toBe(first.stdout);
     });
 
     it("reaches children of what it started, too", async () => {
       const direct = await end(3, ["methods"]);
-      expect(direct.code).toBe(0);
-      expect(await end(3, ["fork", "methods"])).toEqual(direct);
+      expect(direct.code, direct.stderr).toBe(0);
+      const forked = await end(3, ["fork", "methods"]);
+      expect(forked.code, forked.stderr).toBe(0);
+      expect(forked.stdout).toBe(direct.stdout);
     });
 
     it("starts one process alone, without MPI", async () => {
-      const { code, stdout } = await end(1, ["methods"], { LAYERGRAFT_MPI: "/nowhere/libmpi.so" });
-      expect(code).toBe(0);
+      const { code, stdout, stderr } = await end(1, ["methods"], { LAYERGRAFT_MPI: "/nowhere/libmpi.so" });
+      expect(code, stderr).toBe(0);
       expect(JSON.parse(stdout)).toMatchObject({ size: 1 });
     });
 
