@@ -72,5 +72,10 @@ let opened: Promise<Collective> | undefined;
  */
 export async function openCollective(): Promise<Collective> {
   const job = launched();
-  return (opened ??= job && job.size > 1 ? openMpi(job) : Promise.resolve(alone));
+  if (!job || job.size === 1) return alone;
+  if (job.launcher === "srun" && !process.env.PMIX_RANK)
+    throw new Error(
+      `srun started ${job.size} processes that cannot find each other: use srun --mpi=pmix (with MPICH --mpi=pmi2)`,
+    );
+  return (opened ??= openMpi(job));
 }

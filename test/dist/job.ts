@@ -2,8 +2,8 @@
  * Program of the tests: `mpirun -np N node job.js PART [DIR]`. Wrong values end it with an error.
  *
  *   methods      calls every method; process 0 prints the digest of an awkward sum
- *   loop DIR     sums without end, once each process has left its id in DIR
- *   fork PART    the same in a child, as the command line runs training
+ *   loop DIR     sums without end, once each process has left its id and its parent's in DIR
+ *   fork PART    any of them in a child, as the command line runs training
  *   throw        the last process fails while the others wait for it
  *   abort        the last process ends the job with code 7
  */
@@ -12,8 +12,10 @@ import { fork } from "node:child_process";
 import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { openCollective, type Collective } from "../../src/dist/collective.ts";
+import { inherited } from "../../src/dist/inherit.ts";
 
 const [part, ...rest] = process.argv.slice(2);
 if (part === "fork") inChild(rest);
@@ -23,7 +25,7 @@ function run(job: Collective) {
   if (part === "methods") {
     methods(job);
     job.close();
-  } else if (part === "loop") loop(job, rest[0]!);
+  } else if (part === "loop") void loop(job, rest[0]!);
   else if (job.rank < job.size - 1) job.barrier();
   else if (part === "throw") throw new Error("the last process fails");
   else job.abort(7);
@@ -100,17 +102,20 @@ function awkwardValues(length: number, rank: number): Float32Array {
   return values;
 }
 
-function loop(job: Collective, dir: string) {
-  process.on("SIGTERM", () => undefined); // as the training process; it is never heard inside a call
+/** Hears signals and the death of its parent between two sums only, as the training process does. */
+async function loop(job: Collective, dir: string) {
+  process.on("SIGTERM", () => undefined);
+  process.on("disconnect", () => process.exit(1));
   const values = new Float32Array(100_000);
   for (let round = 0; ; round++) {
     job.allReduceSum(values);
-    if (round === 10) writeFileSync(join(dir, `${job.rank}`), `${process.pid}`);
+    if (round === 10) writeFileSync(join(dir, `${job.rank}`), `${process.pid} ${process.ppid}`);
+    await setImmediate();
   }
 }
 
 function inChild(args: readonly string[]) {
   process.on("SIGTERM", () => undefined); // the command line waits for its child to save
-  const child = fork(fileURLToPath(import.meta.url), args);
+  const child = fork(fileURLToPath(import.meta.url), args, inherited());
   child.on("close", (code) => (process.exitCode = code ?? 1));
 }
