@@ -57,7 +57,8 @@ const base = { imageSize: 224, patchSize: 16, width: 768, depth: 12, heads: 12 }
 const large = { imageSize: 224, patchSize: 16, width: 1024, depth: 24, heads: 16 };
 
 /** What does not change the result, or has assertions of its own. */
-function constantsOf({ microBatch, monitors: _, ...stage }: Stage) {
+function constantsOf({ microBatch, monitors, ...stage }: Stage) {
+  expect(monitors).toHaveLength(1);
   expect(stage.batch % microBatch).toBe(0);
   return stage;
 }
