@@ -81,7 +81,7 @@ export function evaluateCommand(): Command {
 type PaperEvaluation = keyof typeof paperEvaluations;
 /** What `--protocol` takes: a protocol or a page, or a protocol as the paper set it. */
 type Asked = Measure | PaperEvaluation;
-const isPaper = (name: string): name is PaperEvaluation => name in paperEvaluations;
+const isPaper = (name: string): name is PaperEvaluation => Object.hasOwn(paperEvaluations, name);
 const protocolOf = (name: PaperEvaluation) => Object.keys(paperEvaluations[name])[0] as Protocol;
 
 /** The options of the protocols, by their names: the paper's where it was asked for, and what was said beside it. */

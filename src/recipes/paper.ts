@@ -34,7 +34,7 @@ const mae = (model: VitConfig): MimOptions => ({
   epochs: 1600, // MAE FINETUNE.md: the released checkpoints, from which LGP grafts (PRETRAIN.md recommends 800)
   warmup: 40, // MAE PRETRAIN.md: --warmup_epochs 40
   batch: 4096, // MAE PRETRAIN.md: 64 per GPU on 64 GPUs
-  microBatch: microBatchFor(4096, 0.25 * patchCount(model)), // ours: changes memory and time, not the result
+  microBatch: microBatchFor(4096, 0.25 * patchCount(model)), // ours: a matter of memory and time, not of the result
   learningRate: 1.5e-4, // MAE PRETRAIN.md: --blr 1.5e-4
   objective: "mae",
   maskRatio: 0.75, // MAE PRETRAIN.md: --mask_ratio 0.75
@@ -46,6 +46,7 @@ const moco: ClOptions = {
   epochs: 300, // MoCo CONFIG.md: --epochs=300; LGP COMMANDS the same
   warmup: 40, // MoCo CONFIG.md: --warmup-epochs=40; LGP pretrain.sh --warm_up 40
   batch: 4096, // MoCo README.md: batch 4096; LGP COMMANDS: 64 per GPU on 64 GPUs
+  microBatch: microBatchFor(4096, 2 * patchCount(base)), // ours, as above; of two views
   learningRate: 1.5e-4, // MoCo CONFIG.md: --lr=1.5e-4; LGP: the last of --lr_layer_wise
   objective: "mocov3",
   temperature: 0.2, // MoCo CONFIG.md: --moco-t=.2; LGP pretrain.sh --temp 0.2
@@ -85,7 +86,8 @@ const recipes: Readonly<Record<string, PaperRecipe>> = {
     method: "layer-grafted",
     model: large,
     mim: mae(large),
-    cl: { ...moco, batch: 2080 }, // LGP COMMANDS: 26 per GPU on 80 GPUs
+    // LGP COMMANDS: 26 per GPU on 80 GPUs
+    cl: { ...moco, batch: 2080, microBatch: microBatchFor(2080, 2 * patchCount(large)) },
     // LGP COMMANDS: --l1_dist_w 1e-5 --l1_dist_to_block 12: embeddings and blocks 0 to 11
     graft: { rates: thirds, l1Anchor: { weight: 1e-5, blocks: 12 } },
   },

@@ -7,9 +7,12 @@ import * as op from "../graph/ops/index.ts";
 import { reachable, type Value } from "../graph/value.ts";
 import { Scope, type Variable } from "../nn/scope.ts";
 import { treatment } from "../optim/groups.ts";
+import { batchesAhead } from "../data/loader.ts";
+import { alone } from "../dist/collective.ts";
 import type { Objective } from "../objectives/objective.ts";
+import type { Message } from "./cost.ts";
+import { cut, trace, trainableOf } from "./gradient.ts";
 import { objectiveOf, type Recipe, type Stage } from "./recipe.ts";
-import { trace } from "./gradient.ts";
 
 /**
  * Floating-point operations of a stage per image: those of the matrix products in its step, forward and backward, with two
@@ -23,6 +26,8 @@ export function imageWork(recipe: Recipe, stage: Stage): number {
 
 /** A stage as it is trained by `processes` that share every batch; sizes in bytes are those of one process. */
 export interface StageWork {
+  /** Images of a run of the graph, after the batch has been cut into equal ones. */
+  readonly microBatch: number;
   /** Numbers: the encoder's with its position table, and `trained`, which a step changes. */
   readonly parameters: {
     readonly encoder: number;
@@ -43,25 +48,28 @@ export interface StageWork {
     readonly moments: number;
     readonly momentumEncoder: number;
     readonly anchor: number;
-    /** Images of the batch in use, as the graph takes them. */
-    readonly batch: number;
+    /** Views of the micro-batch in use and of those that workers make meanwhile. */
+    readonly views: number;
     /** What the encoder gives of the whole batch, with its gradient; 0 where the batch is not encoded in parts. */
     readonly encodedRows: number;
+    /** Activations of a micro-batch, at their most. */
     readonly microBatch: number;
+    /** The same of the loss over the whole batch; 0 where it is a part of the micro-batch. */
     readonly wholeLoss: number;
   };
-  /** What a process sends to all others in a step, and what is summed over them: bytes, before any algorithm. */
-  readonly gathered: number;
-  readonly reduced: number;
+  /** What all processes need of the whole batch, and what is summed over them, before any algorithm. */
+  readonly gathered: Message;
+  readonly reduced: Message;
 }
 
-/** Counts a stage. `stage.batch` is the whole one; the micro-batch must divide the share of a process. */
+/** Counts a stage. Throws when so many processes cannot share its batch equally. */
 export function stageWork(recipe: Recipe, stage: Stage, processes = 1): StageWork {
   const objective = objectiveOf(recipe, stage);
-  const { batch, microBatch } = stage;
-  const share = batch / processes;
-  const inParts = objective.coupled && microBatch < batch;
-  const traced = Math.min(microBatch, 8); // the rest is in proportion, and large constants need not be made
+  const { batch } = stage;
+  const { microBatch, parts: count } = cut(objective, batch, stage.microBatch, { ...alone, size: processes });
+  const inParts = objective.coupled && count * processes > 1;
+  // what is larger is in proportion, and large constants need not be made; batch normalisation takes two or more
+  const traced = Math.min(Math.max(2, microBatch), 8);
   const whole = traceWhole(objective, stage, traced);
   const parts = objective.coupled ? traceParts(objective, stage, traced, batch) : undefined;
   const { variables, trained } = whole;
@@ -85,6 +93,7 @@ export function stageWork(recipe: Recipe, stage: Stage, processes = 1): StageWor
     : (whole.operations - (parts?.ownLossOperations ?? 0)) / traced;
   const fieldBytes = Object.values(objective.fields).reduce((sum, shape) => sum + 4 * sizeOf(shape), 0);
   return {
+    microBatch,
     parameters: {
       encoder: numbers(encoder),
       decoder: numbers(decoder),
@@ -98,14 +107,20 @@ export function stageWork(recipe: Recipe, stage: Stage, processes = 1): StageWor
       moments: 2 * bytes(trained),
       momentumEncoder: bytes(following(true)),
       anchor: bytes(following(false)),
-      batch: share * fieldBytes,
-      encodedRows: inParts ? parts!.rowBytes + parts!.cotangentBytes : 0,
+      views: microBatch * fieldBytes * (recipe.workers === 0 ? 1 : 1 + batchesAhead),
+      encodedRows: inParts ? parts!.rowBytes * (processes === 1 ? 1 : 1 + 1 / processes) + parts!.cotangentBytes : 0,
       microBatch: ((inParts ? parts!.alive : whole.alive) / traced) * microBatch,
       wholeLoss: inParts ? parts!.lossAlive : 0,
     },
-    gathered: inParts ? parts!.rowBytes / processes : 0,
-    reduced: bytes(trained),
+    gathered: inParts ? { bytes: parts!.rowBytes, messages: parts!.rows } : { bytes: 0, messages: 0 },
+    reduced: { bytes: bytes(trained), messages: messagesOf(trained) },
   };
+}
+
+/** The loss of the encoded rows of `batch` images, which are inputs named `encoded.`, and all of its gradients. */
+export function lossGraph(recipe: Recipe, stage: Stage, batch: number): Readonly<Record<string, Value>> {
+  const outputs = traceParts(objectiveOf(recipe, stage), stage, 2, batch).lossOutputs;
+  return Object.fromEntries(outputs.map((value, i) => [`output.${i}`, value]));
 }
 
 /** Loss and gradients in one graph, as an uncoupled objective or a batch in one piece has them. */
@@ -146,8 +161,10 @@ function traceParts(objective: Objective, stage: Stage, microBatch: number, batc
   return {
     encodeOperations: operations(Object.values(encoded)),
     backwardOperations: operations(back),
+    lossOutputs: outputs,
     lossOperations: operations(outputs),
     ownLossOperations: operations(lossOf(microBatch).outputs),
+    rows: Object.keys(inputs).length,
     rowBytes: sum(Object.values(inputs)),
     cotangentBytes: sum(known(cotangents)),
     alive: Math.max(mostAlive(Object.values(encoded)), mostAlive(back)),
@@ -162,14 +179,11 @@ function encodeAlone(objective: Objective, microBatch: number) {
     ([name, shape]) => [name, op.input(`batch.${name}`, "float32", [microBatch, ...shape])] as const,
   );
   const encoded = objective.encode(scope, Object.fromEntries(fields));
-  const follows = (name: string) => objective.followers?.some(({ target }) => name.startsWith(target)) ?? false;
   return {
     scope,
     encoded,
     trainable: ({ rates }: Stage) =>
-      [...scope.variables.values()].filter(
-        ({ name, role }) => role === "parameter" && !follows(name) && !treatment(rates, name).frozen,
-      ),
+      trainableOf(objective, scope.variables.values()).filter(({ name }) => !treatment(rates, name).frozen),
     rows: (images: number): Record<string, Value> =>
       Object.fromEntries(
         Object.entries(encoded).map(
@@ -189,6 +203,13 @@ function isEncoder(name: string, prefix: string): boolean {
   return (
     name.startsWith(prefix) && /^(cls_token$|pos_embed$|patch_embed\.|blocks\.|norm\.)/.test(name.slice(prefix.length))
   );
+}
+
+/** As `dist/buckets.ts` sends gradients: those of 4 M numbers or more by themselves, smaller ones together. */
+function messagesOf(trained: readonly Variable[]): number {
+  const floats = 2 ** 22;
+  const small = trained.filter(({ shape }) => sizeOf(shape) < floats);
+  return trained.length - small.length + Math.ceil(numbers(small) / floats);
 }
 
 const valueOf = ({ value }: Variable) => value;

@@ -95,10 +95,11 @@ describe("a stage of the whole", () => {
     const changes = { batch: 16, microBatch: 4 };
     const [one, four] = [small("cl", changes).work(1), small("cl", changes).work(4)];
     expect(four.operations).toEqual(one.operations);
-    expect(four.bytes.batch).toBe(one.bytes.batch / 4);
-    expect(four.bytes.batch).toBe(4 * 2 * 3 * 32 * 32 * 4);
-    expect(four.gathered).toBe((16 * 2 * 96 * 4 * 2) / 4);
-    expect(four.reduced).toBe(four.bytes.gradients);
-    expect(small("mim", changes).work(4).gathered).toBe(0);
+    expect(four.bytes.views).toBe(3 * 4 * 2 * 3 * 32 * 32 * 4); // one micro-batch in use and two ahead
+    expect([one.microBatch, four.microBatch, small("cl", changes).work(8).microBatch]).toEqual([4, 4, 2]);
+    expect(four.gathered).toEqual({ bytes: 16 * 2 * 96 * 4 * 2, messages: 2 }); // queries and keys
+    expect(four.reduced).toEqual({ bytes: four.bytes.gradients, messages: 1 });
+    expect(small("mim", changes).work(4).gathered).toEqual({ bytes: 0, messages: 0 });
+    expect(() => small("cl", changes).work(3)).toThrow("cannot be shared by 3 processes");
   });
 });
