@@ -1,74 +1,16 @@
 /** From the options of `layergraft pretrain` to a recipe: chosen for the images, or read from a file, then adjusted. */
-import { existsSync } from "node:fs";
-import { resolve } from "node:path";
-import * as z from "zod";
 import { openSource, type Source, type SourceInput } from "../data/source.ts";
 import type { CenterView } from "../data/views.ts";
 import type { PatchDrop } from "../objectives/mocov3.ts";
 import { automatic } from "../recipes/automatic.ts";
-import { type Method, methods } from "../recipes/methods.ts";
-import { readJson } from "../run/json.ts";
-import { defineRecipe, evaluationViewOf, type Recipe, type RecipeInput } from "../train/recipe.ts";
+import type { Method } from "../recipes/methods.ts";
+import { evaluationViewOf, type Recipe, type RecipeInput } from "../train/recipe.ts";
 import { sourceAt } from "./data.ts";
 import { describeImport } from "./import.ts";
-import { applySettings, type Setting } from "./options.ts";
 import type { Output } from "./progress.ts";
+import { dashed, defined, isGiven, isMethod, methodOf, type RecipeOptions } from "./recipe-options.ts";
 import { fitsDecoder, fitToStart, openStart, type Start, startFrom, takesFirstStage } from "./start.ts";
-
-export interface RecipeOptions {
-  /** The name of a method or the path of a recipe file. */
-  readonly recipe: string;
-  readonly model?: string;
-  readonly imageSize?: number;
-  readonly patchSize?: number;
-  readonly epochs?: number;
-  readonly batch?: number;
-  readonly learningRate?: number;
-  readonly hours?: number;
-  readonly seed?: number;
-  readonly threads?: number;
-  readonly init?: string;
-  /** Of the encoder in `init`, where the file cannot tell. */
-  readonly heads?: number;
-  readonly set?: readonly Setting[];
-  readonly parent?: string;
-  readonly mim?: "mae" | "simmim";
-  readonly cl?: "mocov3" | "simclr" | "vicreg";
-  readonly maskRatio?: number;
-  readonly normPix?: boolean;
-  readonly temperature?: number;
-  readonly momentum?: number;
-  readonly patchDrop?: number;
-  readonly contrastiveMae?: number;
-  readonly rates?: readonly number[];
-  readonly layerDecay?: number;
-  readonly fixTo?: number;
-  readonly freshEnd?: boolean;
-  readonly endFrom?: string;
-  readonly l1Anchor?: { readonly weight: number; readonly blocks: number };
-  readonly knn?: number | false;
-}
-
-/** Options that a recipe file says for itself. */
-export const methodOptions = [
-  ...([
-    "parent",
-    "mim",
-    "cl",
-    "maskRatio",
-    "normPix",
-    "temperature",
-    "momentum",
-    "patchDrop",
-    "contrastiveMae",
-  ] as const),
-  ...(["rates", "layerDecay", "fixTo", "freshEnd", "endFrom", "l1Anchor", "knn"] as const),
-] as const;
-
-/** Whether somebody wrote the option; commander sets `--no-…` options to true by itself. */
-export function isGiven(options: Partial<RecipeOptions>, name: keyof RecipeOptions): boolean {
-  return name === "normPix" ? options.normPix === false : options[name] !== undefined;
-}
+import { checkpoint, firstStage, settled, written } from "./written-recipe.ts";
 
 /** A checked recipe, and the file of `--init` that it starts from. */
 export interface Chosen {
@@ -84,17 +26,14 @@ export async function chooseRecipe(images: string, options: RecipeOptions, outpu
   const classes = source.classes.length > 0 ? `, ${source.classes.length} classes (used for evaluation only)` : "";
   output.say(`${count} images in ${images}${classes}`);
 
-  const { recipe: name, seed, threads, init, set = [] } = options;
+  const { recipe: name, init } = options;
   if (init === undefined && options.heads !== undefined)
     throw new Error("--heads says how many heads the encoder in --init has; give --init too");
   const start = init === undefined ? undefined : await openStart(init, options);
-  const chosenMethod = Object.keys(methods).find((each): each is Method => each === name);
-  let chosen =
-    chosenMethod === undefined ? fromFile(data, options) : await forImages(data, source, chosenMethod, options, start);
-  chosen = { ...chosen, ...defined({ seed, threads }) };
+  const chosenMethod = methodOf(name);
+  const chosen = isMethod(name) ? await forImages(data, source, name, options, start) : written(data, options, start);
   const skipped = start !== undefined && chosenMethod !== undefined && takesFirstStage(start, chosenMethod);
-  if (start !== undefined && !skipped) chosen = startFrom(chosen, start.path);
-  const recipe = defineRecipe(applySettings(chosen, set));
+  const recipe = settled(start === undefined || skipped ? chosen : startFrom(chosen, start.path), options);
   if (start !== undefined) {
     const { own, report } = start;
     if (!own) output.say(describeImport(report));
@@ -149,11 +88,7 @@ async function forImages(
   } = options;
   const [given, endFrom] = [checkpoint("parent", options.parent), checkpoint("end-from", options.endFrom)];
   const first = start !== undefined && takesFirstStage(start, name) ? start.path : undefined;
-  if (given !== undefined && first !== undefined)
-    throw new Error(
-      `--init ${options.init} holds a MIM encoder and takes the place of the first stage, as --parent does; give one`,
-    );
-  const parent = given ?? first;
+  const parent = firstStage(given, first, options);
   const model = start?.report.model ?? options.model;
   const grafting = ["parent", "rates", "layerDecay", "fixTo", "freshEnd", "endFrom", "l1Anchor"] as const;
   const unused = grafting.find((each) => isGiven(options, each));
@@ -173,34 +108,11 @@ async function forImages(
   return start === undefined ? recipe : fitToStart(recipe, start);
 }
 
-/** A recipe file on these images, whatever images it was written for. */
-function fromFile(data: SourceInput, options: RecipeOptions): RecipeInput {
-  const file = options.recipe;
-  const sizes = ["model", "imageSize", "patchSize", "epochs", "batch", "learningRate", "hours"] as const;
-  const unused = [...sizes, ...methodOptions].find((name) => isGiven(options, name));
-  if (!existsSync(file))
-    throw new Error(
-      `there is no recipe ${file}; available: ${Object.keys(methods).join(", ")}, or the path of a recipe.json`,
-    );
-  if (unused !== undefined)
-    throw new Error(`${file} says what --${dashed(unused)} would; change it there, or with --set`);
-  const recipe = defineRecipe({ data, ...readJson(file, z.record(z.string(), z.unknown())) });
-  if (data.kind !== "folder" && data.kind !== "list") return { ...recipe, data };
-  const shortSide = "shortSide" in recipe.data ? recipe.data.shortSide : undefined;
-  return { ...recipe, data: { ...data, shortSide: shortSide ?? 2 * recipe.model.imageSize } };
-}
-
 function patchDropOf({ patchDrop, contrastiveMae }: RecipeOptions): PatchDrop | undefined {
   if (patchDrop !== undefined && contrastiveMae !== undefined)
     throw new Error("--patch-drop and --contrastive-mae both say which patches CL sees; give one of them");
   if (patchDrop !== undefined) return { ratio: patchDrop, keys: "same" };
   return contrastiveMae === undefined ? undefined : { ratio: contrastiveMae, keys: "all" };
-}
-
-/** The whole path of a checkpoint that an option names. */
-function checkpoint(option: string, path: string | undefined): string | undefined {
-  if (path !== undefined && !existsSync(path)) throw new Error(`--${option}: there is no file ${path}`);
-  return path === undefined ? undefined : resolve(path);
 }
 
 /** Median shorter side of some images that can be read. */
@@ -212,16 +124,4 @@ async function typicalShortSide(source: Source): Promise<number> {
     if (pixels !== undefined) sides.push(Math.min(pixels.width, pixels.height));
   }
   return sides.sort((a, b) => a - b)[Math.floor(sides.length / 2)] ?? 224;
-}
-
-/** `imageSize` → `image-size`. */
-export function dashed(name: string): string {
-  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-}
-
-/** Without the keys whose value is undefined. */
-function defined<T extends object>(options: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]: Exclude<T[K], undefined>;
-  };
 }

@@ -1,8 +1,9 @@
 import { Command, InvalidArgumentError } from "commander";
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
+import { paperEvaluations } from "../recipes/paper.ts";
 import { writeReport } from "../report/report.ts";
-import type { LabelChoice, ProtocolSettings } from "../train/tasks.ts";
+import type { LabelChoice, Protocol, ProtocolSettings } from "../train/tasks.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
 import { list, type Setting, setting, whole } from "./options.ts";
 import { type Measure, measure, measures, usualMeasures } from "./measure.ts";
@@ -11,7 +12,7 @@ import { createOutput } from "./progress.ts";
 interface Options {
   data?: string;
   encoders?: string[];
-  protocol?: Measure[];
+  protocol?: Asked[];
   against?: string[];
   images?: number;
   out?: string;
@@ -34,8 +35,9 @@ export function evaluateCommand(): Command {
     )
     .option(
       "--protocol <list>",
-      `comma-separated, of ${measures.join(", ")} (default: ${usualMeasures.join(", ")})`,
-      parseMeasures,
+      `comma-separated, of ${measures.join(", ")} (default: ${usualMeasures.join(", ")}); or as the paper did it: ` +
+        Object.keys(paperEvaluations).join(", "),
+      parseAsked,
     )
     .option("--encoders <list>", "of random, pixels, a stage's name, last (default: all)", list)
     .option(
@@ -63,7 +65,7 @@ export function evaluateCommand(): Command {
       await measure(run, output, {
         data: data === undefined ? undefined : await sourceAt(data),
         contenders: encoders,
-        measures: protocol,
+        measures: protocol?.map((each) => (isPaper(each) ? protocolOf(each) : each)),
         settings: settingsOf(options),
         limit,
         seed,
@@ -76,9 +78,21 @@ export function evaluateCommand(): Command {
     });
 }
 
-/** The options of the protocols, by their names. */
-function settingsOf({ shots, draws, set = [] }: Options): ProtocolSettings {
+type PaperEvaluation = keyof typeof paperEvaluations;
+/** What `--protocol` takes: a protocol or a page, or a protocol as the paper set it. */
+type Asked = Measure | PaperEvaluation;
+const isPaper = (name: string): name is PaperEvaluation => Object.hasOwn(paperEvaluations, name);
+const protocolOf = (name: PaperEvaluation) => Object.keys(paperEvaluations[name])[0] as Protocol;
+
+/** The options of the protocols, by their names: the paper's where it was asked for, and what was said beside it. */
+function settingsOf({ protocol = [], shots, draws, set = [] }: Options): ProtocolSettings {
   const settings: Record<string, Record<string, unknown>> = {};
+  for (const name of protocol.filter(isPaper)) {
+    const asked = protocolOf(name);
+    const other = protocol.find((each) => each !== name && (isPaper(each) ? protocolOf(each) : each) === asked);
+    if (other !== undefined) throw new Error(`${name} and ${other} are both ${asked}; ask for one after the other`);
+    settings[asked] = { ...(paperEvaluations[name] as ProtocolSettings)[asked] };
+  }
   const put = (protocol: string, option: string, value: unknown) => void ((settings[protocol] ??= {})[option] = value);
   if (shots !== undefined) put("few-shot", "shots", shots);
   if (draws !== undefined) put("few-shot", "draws", draws);
@@ -91,11 +105,14 @@ function settingsOf({ shots, draws, set = [] }: Options): ProtocolSettings {
   return settings; // checked by tasksOf
 }
 
-function parseMeasures(text: string): Measure[] {
+function parseAsked(text: string): Asked[] {
   return list(text).map((name) => {
+    if (isPaper(name)) return name;
     const found = measures.find((each) => each === name);
     if (found === undefined)
-      throw new InvalidArgumentError(`unknown protocol ${name}; available: ${measures.join(", ")}.`);
+      throw new InvalidArgumentError(
+        `unknown protocol ${name}; available: ${[...measures, ...Object.keys(paperEvaluations)].join(", ")}.`,
+      );
     return found;
   });
 }

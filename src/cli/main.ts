@@ -9,7 +9,9 @@ import { evaluateCommand } from "./evaluate.ts";
 import { exportCommand } from "./export.ts";
 import { graftPlanCommand } from "./graft-plan.ts";
 import { importCommand } from "./import.ts";
+import { planCommand } from "./plan.ts";
 import { pretrainCommand } from "./pretrain.ts";
+import { rehearseCommand } from "./rehearse.ts";
 import { reportCommand } from "./report.ts";
 import { searchCommand } from "./search.ts";
 import { studyCommand } from "./study.ts";
@@ -24,6 +26,8 @@ const program = new Command("layergraft")
   .option("--verbose", "show stack traces of errors")
   .addCommand(demoCommand())
   .addCommand(pretrainCommand())
+  .addCommand(planCommand())
+  .addCommand(rehearseCommand())
   .addCommand(evaluateCommand())
   .addCommand(exportCommand())
   .addCommand(importCommand())

@@ -10,6 +10,15 @@ export function whole(least = 1): (text: string) => number {
   };
 }
 
+/** Parser of a whole number of at least 1, or the word `auto`. */
+export function wholeOrAuto(text: string): number | "auto" {
+  if (text === "auto") return "auto";
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1)
+    throw new InvalidArgumentError("expected a whole number of at least 1, or auto.");
+  return value;
+}
+
 /** Parser of a number above 0. */
 export function positive(text: string): number {
   const value = Number(text);

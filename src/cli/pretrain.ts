@@ -9,11 +9,13 @@ import { assistPretrain } from "../train/pretrain.ts";
 import type { Recipe } from "../train/recipe.ts";
 import { tasksOf } from "../train/tasks.ts";
 import { methods } from "../recipes/methods.ts";
-import { chooseRecipe, dashed, isGiven, methodOptions, type RecipeOptions } from "./choose-recipe.ts";
+import { paperRecipes } from "../recipes/paper.ts";
+import { chooseRecipe } from "./choose-recipe.ts";
 import { imagesHelp } from "./data.ts";
-import { anchor, positive, setting, share, shares, whole } from "./options.ts";
+import { anchor, positive, setting, share, shares, whole, wholeOrAuto } from "./options.ts";
 import { interruptible } from "./interrupt.ts";
 import { createOutput, type Output } from "./progress.ts";
+import { dashed, isGiven, methodOptions, type RecipeOptions } from "./recipe-options.ts";
 import { finish, trainWithProgress } from "./session.ts";
 import { settleStart } from "./start.ts";
 
@@ -25,20 +27,17 @@ interface Options extends RecipeOptions {
 }
 
 export function pretrainCommand(): Command {
-  const width = Math.max(...Object.keys(methods).map(({ length }) => length));
-  const list = Object.entries(methods)
-    .map(([name, what]) => `  ${name.padEnd(width)}  ${what}`)
-    .join("\n");
   return new Command("pretrain")
     .description("pre-train an encoder on a folder of images")
     .argument("[images]", `${imagesHelp}; folders may be flat or nested, subfolders are classes for evaluation only`)
     .option("--out <dir>", "run folder (default: runs/<name of the image folder>)")
-    .option("--recipe <name>", "a method (below), or a recipe.json of your own", "layer-grafted")
+    .option("--recipe <name>", "a method or a run of the paper (below), or a recipe.json of your own", "layer-grafted")
     .option("--model <name>", `one of ${Object.keys(presets).join(", ")} (default: chosen for the images)`)
     .option("--image-size <pixels>", "side of the model's input", whole(8))
     .option("--patch-size <pixels>", "side of a patch", whole())
     .option("--epochs <n>", "of each stage (default: what fits in --hours)", positive)
     .option("--batch <n>", "images per step", whole(2))
+    .option("--micro-batch <n>", "images per run of the graph: a number that divides the batch, or auto", wholeOrAuto)
     .option("--learning-rate <rate>", "peak, for a batch of 256", positive)
     .option("--hours <n>", "time to aim for when --epochs is not given (default: 8)", positive)
     .option("--seed <n>", "same seed, same result", whole(0))
@@ -51,7 +50,7 @@ export function pretrainCommand(): Command {
     .option("--parent <checkpoint>", "the encoder in this file takes the place of the first of two stages")
     .option("--resume", "go on with the run in --out from its newest checkpoint", false)
     .option("--set <key=value>", "any setting of the recipe, e.g. stages.0.epochs=50; may be repeated", setting)
-    .option("--dry-run", "print the settings and stop", false)
+    .option("--dry-run", "print the settings and stop (plan says what they cost, rehearse takes real steps)", false)
     .option("--json", "print events as JSON, one a line", false)
     .optionsGroup("Watching:")
     .option("--knn <epochs>", "look at the features so often: k-NN, collapse (default: ten times a stage)", positive)
@@ -74,7 +73,7 @@ export function pretrainCommand(): Command {
     .option("--l1-anchor <weight,blocks>", "hold so many lower blocks near the first stage's: 1e-5,12", anchor)
     .addHelpText(
       "after",
-      `\nMethods:\n${list}\n` +
+      `\nMethods:\n${lines(methods)}\n\nThe paper's own runs (docs/paper-runs.md):\n${lines(paperRecipes)}\n` +
         "\nExamples:\n  layergraft pretrain photos\n  layergraft pretrain photos --model vit-small/16 --epochs 100 --out runs/photos\n" +
         "  layergraft pretrain photos --recipe mim-to-cl --parent runs/photos/checkpoints/1-mim-00000400.final.safetensors\n" +
         "  layergraft pretrain photos --init mae_pretrain_vit_base.pth\n" +
@@ -99,11 +98,23 @@ export function pretrainCommand(): Command {
       const run = start === undefined ? { recipe } : settleStart(start, recipe, out);
       if (options.dryRun) {
         output.say(JSON.stringify(recipe, null, 2));
+        output.say(
+          `nothing was run: layergraft plan ${options.recipe} --data ${images} says what it would take, ` +
+            `layergraft rehearse ${options.recipe} takes two real steps of every stage on made-up images`,
+        );
         return output.result(recipe);
       }
       const { finished } = await trainWithProgress({ ...run, out, command }, output);
       if (finished) await finishRun(out, recipe, output);
     });
+}
+
+/** Names and what they mean, a line each. */
+function lines(list: Readonly<Record<string, string>>): string {
+  const width = Math.max(...Object.keys(list).map(({ length }) => length));
+  return Object.entries(list)
+    .map(([name, what]) => `  ${name.padEnd(width)}  ${what}`)
+    .join("\n");
 }
 
 async function resumeRun(images: string | undefined, { out, ...options }: Options, output: Output) {
@@ -114,6 +125,7 @@ async function resumeRun(images: string | undefined, { out, ...options }: Option
     "patchSize",
     "epochs",
     "batch",
+    "microBatch",
     "learningRate",
     "hours",
     "seed",

@@ -56,7 +56,8 @@ export interface Loader {
   close(): Promise<void>;
 }
 
-const batchesAhead = 2;
+/** Batches that workers make while one is in use. */
+export const batchesAhead = 2;
 
 /** Opens the source and starts the workers. Throws when the source has no image, or fewer than a batch. */
 export async function openLoader(options: LoaderOptions): Promise<Loader> {

@@ -10,8 +10,10 @@ const strength = z.number().min(0);
 export const fineTuneSettings = z
   .strictObject({
     preset: z
-      .enum(["full", "tenth", "small"])
-      .describe("the paper's settings for all labels or a tenth of them, or settings for small images and minutes"),
+      .enum(["full", "full-large", "tenth", "tenth-large", "small"])
+      .describe(
+        "the paper's settings for all labels or a tenth of them, of ViT-B or ViT-L, or settings for small images and minutes",
+      ),
     epochs: positive,
     batch: z.int().min(2).describe("images per step; fewer where there are no more"),
     microBatch: positive.describe("images per run of the graph; default: what keeps activations in cache"),
@@ -38,31 +40,51 @@ export const fineTuneSettings = z
 export type FineTuneSettings = z.input<typeof fineTuneSettings>;
 
 /**
- * `full` and `tenth` are the paper's for ViT-B on ImageNet, `tenth` for encoders with a contrastive head. `small` is for
- * some thousand small images and an encoder of a few layers: in so few steps strong augmentation and mixing cost more
- * than they give.
+ * `full` and `tenth` are the paper's for ViT-B on ImageNet, `tenth` for encoders with a contrastive head; `full-large` and
+ * `tenth-large` are its for ViT-L. Sources: `COMMANDS` of the released code and, for what no command says, its
+ * `main_finetune_mae.py`. What a preset leaves out is as in `full`. `small` is for some thousand small images and an encoder
+ * of a few layers: in so few steps strong augmentation and mixing cost more than they give.
  */
 export const fineTunePresets = {
   full: {
-    epochs: 100,
-    batch: 1024,
-    learningRate: 5e-4,
-    minLearningRate: 1e-6,
-    layerDecay: 0.6,
-    weightDecay: 0.05,
-    betas: [0.9, 0.999],
-    smoothing: 0.1,
-    mixup: 0.8,
-    cutmix: 1,
-    probability: 1,
-    switch: 0.5,
-    augmentation: "strong",
-    dropPath: 0.1,
-    pooling: "cls",
+    epochs: 100, // COMMANDS: --epochs 100
+    batch: 1024, // COMMANDS: 1024 in all
+    learningRate: 5e-4, // COMMANDS: --blr 5e-4
+    minLearningRate: 1e-6, // main_finetune_mae.py: --min_lr
+    layerDecay: 0.6, // COMMANDS: --layer_decay 0.6
+    weightDecay: 0.05, // main_finetune_mae.py: --weight_decay
+    betas: [0.9, 0.999], // main_finetune_mae.py: AdamW's own
+    smoothing: 0.1, // main_finetune_mae.py: --smoothing
+    mixup: 0.8, // main_finetune_mae.py: --mixup
+    cutmix: 1, // main_finetune_mae.py: --cutmix
+    probability: 1, // main_finetune_mae.py: --mixup_prob
+    switch: 0.5, // main_finetune_mae.py: --mixup_switch_prob
+    augmentation: "strong", // main_finetune_mae.py: --aa rand-m9-mstd0.5-inc1, --reprob 0.25
+    dropPath: 0.1, // COMMANDS: --drop_path 0.1
+    pooling: "cls", // main_finetune_mae.py reads --global_pool and does not use it
     tuneFromFirstFC: false,
     evaluateEvery: 1,
   },
-  tenth: { epochs: 200, learningRate: 3e-5, layerDecay: 0.75, tuneFromFirstFC: true, evaluateEvery: 10 },
+  "full-large": {
+    epochs: 50, // COMMANDS: --epochs 50; batch: 512, accumulated twice
+    layerDecay: 0.8, // COMMANDS: --layer_decay 0.8
+    dropPath: 0.2, // COMMANDS: --drop_path 0.2
+  },
+  tenth: {
+    epochs: 200, // COMMANDS: --epochs 200
+    batch: 1022, // COMMANDS: 146 on each of 7 GPUs
+    learningRate: 3e-5, // COMMANDS: --blr 3e-5
+    layerDecay: 0.75, // COMMANDS: --layer_decay 0.75
+    tuneFromFirstFC: true, // COMMANDS: --tuneFromFirstFC
+    evaluateEvery: 10, // COMMANDS: tested every 10 epochs
+  },
+  "tenth-large": {
+    epochs: 400, // COMMANDS: --epochs 400; batch: 512, accumulated twice
+    learningRate: 3e-5, // COMMANDS: --blr 3e-5
+    layerDecay: 0.65, // COMMANDS: --layer_decay 0.65
+    tuneFromFirstFC: true, // as for ViT-B
+    evaluateEvery: 10, // as for ViT-B
+  },
   small: {
     epochs: 20,
     batch: 64,

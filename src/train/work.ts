@@ -1,9 +1,18 @@
-/** How much computing training takes, by counting: to give recipes equal budgets, not to tell seconds. */
+/** How much computing and memory training takes, by counting on the graph: to plan and to give equal budgets, not to tell seconds. */
+import { bytesOf } from "../tensor/dtype.ts";
 import { sizeOf } from "../tensor/shape.ts";
-import { grad } from "../graph/grad.ts";
+import { mostAlive } from "../graph/alive.ts";
+import { grad, vjp } from "../graph/grad.ts";
+import * as op from "../graph/ops/index.ts";
 import { reachable, type Value } from "../graph/value.ts";
+import { Scope, type Variable } from "../nn/scope.ts";
+import { treatment } from "../optim/groups.ts";
+import { batchesAhead } from "../data/loader.ts";
+import { alone } from "../dist/collective.ts";
+import type { Objective } from "../objectives/objective.ts";
+import type { Message } from "./cost.ts";
+import { cut, trace, trainableOf } from "./gradient.ts";
 import { objectiveOf, type Recipe, type Stage } from "./recipe.ts";
-import { trace } from "./gradient.ts";
 
 /**
  * Floating-point operations of a stage per image: those of the matrix products in its step, forward and backward, with two
@@ -12,14 +21,207 @@ import { trace } from "./gradient.ts";
 export function imageWork(recipe: Recipe, stage: Stage): number {
   const batch = 2; // the comparison of the images of a larger one costs next to nothing
   const { loss, trainable } = trace(objectiveOf(recipe, stage), batch);
-  const gradients = grad(
-    loss,
-    trainable.map(({ value }) => value),
-  ).filter((gradient) => gradient !== undefined);
-  return reachable([loss, ...gradients]).reduce((sum, value) => sum + operations(value), 0) / batch;
+  return operations([loss, ...known(grad(loss, trainable.map(valueOf)))]) / batch;
 }
 
-function operations({ op, inputs, attrs, shape }: Value): number {
+/** A stage as it is trained by `processes` that share every batch; sizes in bytes are those of one process. */
+export interface StageWork {
+  /** Images of a run of the graph, after the batch has been cut into equal ones. */
+  readonly microBatch: number;
+  /** Numbers: the encoder's with its position table, and `trained`, which a step changes. */
+  readonly parameters: {
+    readonly encoder: number;
+    readonly decoder: number;
+    readonly heads: number;
+    readonly trained: number;
+  };
+  /** Of the matrix products, two for each multiplication and its addition; frozen layers have no backward pass. */
+  readonly operations: {
+    /** For every image of a process. */
+    readonly perImage: number;
+    /** For the loss over the whole batch, on every process alike. */
+    readonly perBatch: number;
+  };
+  readonly bytes: {
+    readonly weights: number;
+    readonly gradients: number;
+    readonly moments: number;
+    readonly momentumEncoder: number;
+    readonly anchor: number;
+    /** Views of the micro-batch in use and of those that workers make meanwhile. */
+    readonly views: number;
+    /** What the encoder gives of the whole batch, with its gradient; 0 where the batch is not encoded in parts. */
+    readonly encodedRows: number;
+    /** Activations of a micro-batch, at their most. */
+    readonly microBatch: number;
+    /** The same of the loss over the whole batch; 0 where it is a part of the micro-batch. */
+    readonly wholeLoss: number;
+  };
+  /** What all processes need of the whole batch, and what is summed over them, before any algorithm. */
+  readonly gathered: Message;
+  readonly reduced: Message;
+}
+
+/** Counts a stage. Throws when so many processes cannot share its batch equally. */
+export function stageWork(recipe: Recipe, stage: Stage, processes = 1): StageWork {
+  const objective = objectiveOf(recipe, stage);
+  const { batch } = stage;
+  const { microBatch, parts: count } = cut(objective, batch, stage.microBatch, { ...alone, size: processes });
+  const inParts = objective.coupled && count * processes > 1;
+  // what is larger is in proportion, and large constants need not be made; batch normalisation takes two or more
+  const traced = Math.min(Math.max(2, microBatch), 8);
+  const whole = traceWhole(objective, stage, traced);
+  const parts = objective.coupled ? traceParts(objective, stage, traced, batch) : undefined;
+  const { variables, trained } = whole;
+
+  const bytes = (list: readonly Variable[]) => 4 * numbers(list);
+  const targets = objective.followers ?? [];
+  const follower = (name: string) => targets.find(({ target }) => name.startsWith(target));
+  const own = variables.filter(({ name }) => follower(name) === undefined);
+  const kept = own.filter(({ role }) => role !== "buffer");
+  const decoder = kept.filter(({ name }) => /^(mask_token$|decoder_)/.test(name));
+  const encoder = kept.filter(({ name }) => isEncoder(name, objective.encoder));
+  const following = (moves: boolean) =>
+    variables.filter(({ name }) => {
+      const found = follower(name);
+      return found !== undefined && (found.momentum !== undefined) === moves;
+    });
+
+  const perBatch = parts === undefined ? 0 : parts.lossOperations;
+  const perImage = inParts
+    ? (parts!.encodeOperations + parts!.backwardOperations) / traced
+    : (whole.operations - (parts?.ownLossOperations ?? 0)) / traced;
+  const fieldBytes = Object.values(objective.fields).reduce((sum, shape) => sum + 4 * sizeOf(shape), 0);
+  return {
+    microBatch,
+    parameters: {
+      encoder: numbers(encoder),
+      decoder: numbers(decoder),
+      heads: numbers(kept) - numbers(encoder) - numbers(decoder),
+      trained: numbers(trained),
+    },
+    operations: { perImage, perBatch },
+    bytes: {
+      weights: bytes(own),
+      gradients: bytes(trained),
+      moments: 2 * bytes(trained),
+      momentumEncoder: bytes(following(true)),
+      anchor: bytes(following(false)),
+      views: microBatch * fieldBytes * (recipe.workers === 0 ? 1 : 1 + batchesAhead),
+      encodedRows: inParts ? parts!.rowBytes * (processes === 1 ? 1 : 1 + 1 / processes) + parts!.cotangentBytes : 0,
+      microBatch: ((inParts ? parts!.alive : whole.alive) / traced) * microBatch,
+      wholeLoss: inParts ? parts!.lossAlive : 0,
+    },
+    gathered: inParts ? { bytes: parts!.rowBytes, messages: parts!.rows } : { bytes: 0, messages: 0 },
+    reduced: { bytes: bytes(trained), messages: messagesOf(trained) },
+  };
+}
+
+/** The loss of the encoded rows of `batch` images, which are inputs named `encoded.`, and all of its gradients. */
+export function lossGraph(recipe: Recipe, stage: Stage, batch: number): Readonly<Record<string, Value>> {
+  const outputs = traceParts(objectiveOf(recipe, stage), stage, 2, batch).lossOutputs;
+  return Object.fromEntries(outputs.map((value, i) => [`output.${i}`, value]));
+}
+
+/** Loss and gradients in one graph, as an uncoupled objective or a batch in one piece has them. */
+function traceWhole(objective: Objective, stage: Stage, batch: number) {
+  const { scope, loss, trainable } = trace(objective, batch);
+  const learning = trainable.filter(({ name }) => !treatment(stage.rates, name).frozen);
+  const gradients = grad(loss, learning.map(valueOf));
+  const outputs = [loss, ...known(gradients)];
+  return {
+    variables: [...scope.variables.values()],
+    trained: learning.filter((_, i) => gradients[i] !== undefined),
+    operations: operations(outputs),
+    alive: mostAlive(outputs),
+  };
+}
+
+/** The exact step in parts: encode, loss over the whole batch, and the way back through the encoder per micro-batch. */
+function traceParts(objective: Objective, stage: Stage, microBatch: number, batch: number) {
+  const { scope, encoded, trainable, rows } = encodeAlone(objective, microBatch);
+  const learning = trainable(stage);
+  const lossOf = (images: number) => {
+    const inputs = rows(images);
+    const { loss } = objective.loss(scope, inputs);
+    const all = trainable(stage); // with the heads, which the loss has declared
+    const gradients = grad(loss, [...all.map(valueOf), ...Object.values(inputs)]);
+    return { inputs, outputs: [loss, ...known(gradients)], cotangents: gradients.slice(all.length) };
+  };
+  const { inputs, outputs, cotangents } = lossOf(batch);
+  const used = Object.values(encoded).filter((_, i) => cotangents[i] !== undefined);
+  const back = known(
+    vjp(
+      used.map((value, i) => [value, op.input(`cotangent.${i}`, value.dtype, value.shape)]),
+      learning.map(valueOf),
+    ),
+  );
+  const size = ({ shape, dtype }: Value) => sizeOf(shape) * bytesOf(dtype);
+  const sum = (values: readonly Value[]) => values.reduce((total, value) => total + size(value), 0);
+  return {
+    encodeOperations: operations(Object.values(encoded)),
+    backwardOperations: operations(back),
+    lossOutputs: outputs,
+    lossOperations: operations(outputs),
+    ownLossOperations: operations(lossOf(microBatch).outputs),
+    rows: Object.keys(inputs).length,
+    rowBytes: sum(Object.values(inputs)),
+    cotangentBytes: sum(known(cotangents)),
+    alive: Math.max(mostAlive(Object.values(encoded)), mostAlive(back)),
+    lossAlive: mostAlive(outputs),
+  };
+}
+
+/** `encode` of a micro-batch; `rows` are inputs in the place of what it gives for so many images. */
+function encodeAlone(objective: Objective, microBatch: number) {
+  const scope = new Scope();
+  const fields = Object.entries(objective.fields).map(
+    ([name, shape]) => [name, op.input(`batch.${name}`, "float32", [microBatch, ...shape])] as const,
+  );
+  const encoded = objective.encode(scope, Object.fromEntries(fields));
+  return {
+    scope,
+    encoded,
+    trainable: ({ rates }: Stage) =>
+      trainableOf(objective, scope.variables.values()).filter(({ name }) => !treatment(rates, name).frozen),
+    rows: (images: number): Record<string, Value> =>
+      Object.fromEntries(
+        Object.entries(encoded).map(
+          ([
+            name,
+            {
+              dtype,
+              shape: [first, ...rest],
+            },
+          ]) => [name, op.input(`encoded.${name}`, dtype, [(first! / microBatch) * images, ...rest])],
+        ),
+      ),
+  };
+}
+
+function isEncoder(name: string, prefix: string): boolean {
+  return (
+    name.startsWith(prefix) && /^(cls_token$|pos_embed$|patch_embed\.|blocks\.|norm\.)/.test(name.slice(prefix.length))
+  );
+}
+
+/** As `dist/buckets.ts` sends gradients: those of 4 M numbers or more by themselves, smaller ones together. */
+function messagesOf(trained: readonly Variable[]): number {
+  const floats = 2 ** 22;
+  const small = trained.filter(({ shape }) => sizeOf(shape) < floats);
+  return trained.length - small.length + Math.ceil(numbers(small) / floats);
+}
+
+const valueOf = ({ value }: Variable) => value;
+const numbers = (list: readonly Variable[]) => list.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+const known = (values: readonly (Value | undefined)[]) => values.filter((value) => value !== undefined);
+
+/** Of all matrix products behind the outputs. */
+function operations(outputs: readonly Value[]): number {
+  return reachable(outputs).reduce((sum, value) => sum + operationsOf(value), 0);
+}
+
+function operationsOf({ op, inputs, attrs, shape }: Value): number {
   if (op.name !== "MatMul" && op.name !== "Gemm") return 0;
   return 2 * sizeOf(shape) * inputs[0]!.shape.at(attrs["transA"] === true ? -2 : -1)!;
 }

@@ -1,0 +1,92 @@
+/** Recipes that are written down, the paper's and those in files; and what can be said of any recipe. */
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import * as z from "zod";
+import type { SourceInput } from "../data/source.ts";
+import { methods } from "../recipes/methods.ts";
+import { paper, paperMethod, paperRecipes } from "../recipes/paper.ts";
+import { readJson } from "../run/json.ts";
+import { withBatch } from "../train/micro-batch.ts";
+import { defineRecipe, type Recipe, type RecipeInput } from "../train/recipe.ts";
+import { applySettings } from "./options.ts";
+import {
+  dashed,
+  defined,
+  isGiven,
+  isMethod,
+  isPaper,
+  methodOptions,
+  type RecipeOptions,
+  sizeOptions,
+} from "./recipe-options.ts";
+import { fitToStart, type Start, takesFirstStage } from "./start.ts";
+
+/** A recipe to plan with when there are no images: one of the paper's or a recipe file. Throws when it is a method. */
+export function recipeWithoutImages(options: RecipeOptions): Recipe {
+  if (isMethod(options.recipe))
+    throw new Error(`${options.recipe} chooses model, batch and epochs for the images: give --data IMAGES`);
+  return settled(written({ kind: "synthetic" }, options), options);
+}
+
+/** The checked recipe with what can be said of any. */
+export function settled(
+  chosen: RecipeInput,
+  { seed, threads, batch, microBatch, set = [], recipe: name }: RecipeOptions,
+): Recipe {
+  const changed = { ...chosen, ...defined({ seed, threads }) };
+  // a method has chosen its learning rate for the batch already
+  const sized = { batch: isMethod(name) ? undefined : batch, microBatch };
+  const unsized = sized.batch === undefined && sized.microBatch === undefined;
+  return defineRecipe(applySettings(unsized ? changed : withBatch(defineRecipe(changed), sized), set));
+}
+
+/** A recipe of the paper or of a file on these images, whatever images it was written for. */
+export function written(data: SourceInput, options: RecipeOptions, start?: Start): RecipeInput {
+  const { recipe: name, parent } = options;
+  if (!isPaper(name) && !existsSync(name))
+    throw new Error(
+      `there is no recipe ${name}; available: ${[...Object.keys(methods), ...Object.keys(paperRecipes)].join(", ")}, ` +
+        "or the path of a recipe.json",
+    );
+  const unused = [...sizeOptions, ...methodOptions].find(
+    (each) => isGiven(options, each) && !(isPaper(name) && each === "parent"),
+  );
+  if (unused !== undefined)
+    throw new Error(
+      `${name} says what --${dashed(unused)} would; change it ${isPaper(name) ? "" : "there, or "}with --set`,
+    );
+  if (isPaper(name)) {
+    const first = start !== undefined && takesFirstStage(start, paperMethod(name)) ? start.path : undefined;
+    const given = firstStage(checkpoint("parent", parent), first, options);
+    const recipe = paper(name, { data, ...defined({ parent: given }) });
+    const reduced = { ...recipe, data: withShortSide(data, recipe.model.imageSize) };
+    return start === undefined ? reduced : fitToStart(reduced, start);
+  }
+  const recipe = defineRecipe({ data, ...readJson(name, z.record(z.string(), z.unknown())) });
+  const shortSide = "shortSide" in recipe.data ? recipe.data.shortSide : undefined;
+  return { ...recipe, data: withShortSide(data, recipe.model.imageSize, shortSide) };
+}
+
+/** Photos are reduced when they are decoded, to twice what the model sees. */
+function withShortSide(data: SourceInput, imageSize: number, shortSide = 2 * imageSize): SourceInput {
+  return data.kind === "folder" || data.kind === "list" ? { ...data, shortSide } : data;
+}
+
+/** The checkpoint that takes the place of the first stage. */
+export function firstStage(
+  parent: string | undefined,
+  start: string | undefined,
+  { init }: RecipeOptions,
+): string | undefined {
+  if (parent !== undefined && start !== undefined)
+    throw new Error(
+      `--init ${init} holds a MIM encoder and takes the place of the first stage, as --parent does; give one`,
+    );
+  return parent ?? start;
+}
+
+/** The whole path of a checkpoint that an option names. */
+export function checkpoint(option: string, path: string | undefined): string | undefined {
+  if (path !== undefined && !existsSync(path)) throw new Error(`--${option}: there is no file ${path}`);
+  return path === undefined ? undefined : resolve(path);
+}

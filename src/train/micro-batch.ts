@@ -1,0 +1,63 @@
+/** How many images one run of the graph takes: a matter of memory and time, not of the result. */
+import { totalmem } from "node:os";
+import { patchCount } from "../nn/vit.ts";
+import type { Recipe, Stage } from "./recipe.ts";
+import { microBatchFor } from "./step.ts";
+import { stageWork } from "./work.ts";
+
+export interface BatchChoice {
+  /** Images per step, of every stage. */
+  readonly batch?: number | undefined;
+  /** Images per run of the graph; `auto`: what keeps activations in cache and fits in memory. */
+  readonly microBatch?: number | "auto" | undefined;
+}
+
+/**
+ * The recipe with another batch or micro-batch in every stage. A micro-batch that nobody asked for stays, where it divides the
+ * new batch, and a batch that was computed in one piece stays in one.
+ */
+export function withBatch(recipe: Recipe, { batch, microBatch }: BatchChoice): Recipe {
+  const stages = recipe.stages.map((stage) => {
+    const sized = { ...stage, batch: batch ?? stage.batch };
+    const kept = stage.microBatch === stage.batch ? sized.batch : stage.microBatch;
+    const size = microBatch ?? (sized.batch % kept === 0 ? kept : "auto");
+    return { ...sized, microBatch: size === "auto" ? autoMicroBatch(recipe, sized) : size };
+  });
+  return { ...recipe, stages };
+}
+
+/** The largest micro-batch that keeps activations in cache, and the rest of the training state in this machine's memory. */
+export function autoMicroBatch(recipe: Recipe, stage: Stage, memory: number = machineBytes()): number {
+  const { batch } = stage;
+  let microBatch = cachedMicroBatch(recipe, stage);
+  const fits = () => {
+    const { bytes } = stageWork(recipe, { ...stage, microBatch });
+    return Object.values(bytes).reduce((sum, each) => sum + each, 0) < 0.8 * memory;
+  };
+  while (microBatch > 1 && !fits()) {
+    microBatch--;
+    while (batch % microBatch !== 0) microBatch--;
+  }
+  return microBatch;
+}
+
+/** The largest micro-batch that keeps activations in cache, whatever memory there is. */
+export function cachedMicroBatch(recipe: Recipe, { batch, objective }: Stage): number {
+  return microBatchFor(batch, rowsPerImage(recipe, objective));
+}
+
+/** Memory of this machine, or what a container may use of it, bytes. */
+function machineBytes(): number {
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+}
+
+/** Tokens of an image in the encoder, over all of its views. */
+function rowsPerImage(recipe: Recipe, objective: Stage["objective"]): number {
+  const patches = patchCount(recipe.model);
+  if (objective.kind === "joint") return rowsPerImage(recipe, objective.mim) + rowsPerImage(recipe, objective.cl);
+  if (objective.kind === "simmim") return 1 + patches;
+  if (objective.kind === "mae") return 1 + (1 - objective.maskRatio) * patches;
+  const seen = objective.kind === "mocov3" ? 1 - (objective.patchDrop?.ratio ?? 0) : 1;
+  return 2 * (1 + seen * patches);
+}
