@@ -50,6 +50,9 @@ export async function loadMpi(mpichFirst: boolean): Promise<Mpi> {
   const { default: koffi } = await import("koffi").catch((cause: unknown) => {
     throw new Error("several processes speak through MPI, which needs koffi: npm install koffi", { cause });
   });
+  // UCX, below many an MPI, tries its memory hooks with sbrk(page) and sbrk(-page). V8 may have left no room above the
+  // heap: then the first fails, and the second takes a page away that is in use (seen with MPICH 4.0.2 and UCX 1.13.1).
+  process.env.UCX_MEM_EVENTS ??= "n";
   const own = process.env.LAYERGRAFT_MPI;
   const paths = own ? [own] : mpichFirst ? files.toReversed() : files;
   const reasons: string[] = [];
