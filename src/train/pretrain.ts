@@ -2,6 +2,7 @@ import { fork } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { launched } from "../dist/collective.ts";
+import { inherited } from "../dist/inherit.ts";
 import { runtimeVersion } from "../onnx/executable.ts";
 import { describeEnvironment } from "../run/environment.ts";
 import { createRun, openRun } from "../run/folder.ts";
@@ -61,6 +62,7 @@ async function inChild({ out: dir, resume = false, onEvent, signal, command }: P
     // own arguments only: a debugger or test runner of the parent must not follow into the child
     execArgv: [],
     serialization: "advanced",
+    ...inherited(),
   });
   const send = (message: Command) => child.send(message, () => undefined); // "close" tells of a child that is gone
   const stop = () => send({ kind: "stop" });
