@@ -24,6 +24,7 @@ const { values: options } = parseArgs({
     "micro-batch": { type: "string", default: "16" },
     threads: { type: "string", default: "2" },
     steps: { type: "string", default: "1" },
+    recompute: { type: "boolean", default: false },
     compare: { type: "boolean", default: false },
   },
 });
@@ -61,6 +62,7 @@ const open = (size: number) =>
     optimizer: { betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 0.1 },
     key: key(0),
     executable: { threads },
+    recompute: options.recompute,
   });
 const large = await open(batch);
 const { parts, passes } = large.pieces;

@@ -1,6 +1,7 @@
 import { sizeOf } from "../tensor/shape.ts";
 import { tensor } from "../tensor/tensor.ts";
 import * as op from "../graph/ops/index.ts";
+import { recomputed } from "../graph/recompute.ts";
 import type { Value } from "../graph/value.ts";
 import { type Initializer, ones, xavierUniform, zeros } from "./init.ts";
 import type { Scope } from "./scope.ts";
@@ -114,7 +115,8 @@ export function block(p: Scope, x: Value, { mlpRatio = 4, branches, ...options }
   const residual = options.queries === undefined ? x : op.slice(x, 1, 0, options.queries);
   const y = op.add(residual, scaled(attended, branches?.attention));
   const transformed = mlp(p.at("mlp"), norm(p.at("norm2"), y), mlpRatio * y.shape.at(-1)!);
-  return op.add(y, scaled(transformed, branches?.mlp));
+  const z = op.add(y, scaled(transformed, branches?.mlp));
+  return p.recompute ? recomputed(z, x) : z;
 }
 
 /**

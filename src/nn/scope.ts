@@ -29,8 +29,12 @@ export class Scope {
   /** New values of buffers, by full name. */
   readonly updates: Map<string, Value>;
 
-  constructor(prefix = "", parent?: Scope) {
+  /** Whether blocks are computed again in the backward pass, to spare memory. */
+  readonly recompute: boolean;
+
+  constructor(prefix = "", parent?: Scope, { recompute = parent?.recompute ?? false } = {}) {
     this.#prefix = prefix;
+    this.recompute = recompute;
     this.variables = parent?.variables ?? new Map<string, Variable>();
     this.updates = parent?.updates ?? new Map<string, Value>();
   }

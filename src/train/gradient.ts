@@ -58,8 +58,8 @@ export interface Gradient {
 }
 
 /** The graph of an objective on `batch` samples, before it is differentiated; `trainable` may have a gradient. */
-export function trace(objective: Objective, batch: number) {
-  const scope = new Scope();
+export function trace(objective: Objective, batch: number, { recompute = false } = {}) {
+  const scope = new Scope("", undefined, { recompute });
   const { loss, metrics = {} } = objective.loss(scope, objective.encode(scope, fieldsOf(objective, batch)));
   return { scope, loss, metrics, trainable: trainableOf(objective, scope.variables.values()) };
 }
@@ -68,6 +68,8 @@ export interface GradientOptions {
   readonly pieces: Pieces;
   /** Which parameters get none. */
   isFrozen(name: string): boolean;
+  /** Blocks keep only what enters them and are computed again in the backward pass (default: false). */
+  readonly recompute?: boolean | undefined;
   readonly collective?: Collective | undefined;
   readonly executable?: ExecutableOptions | undefined;
 }
@@ -82,9 +84,9 @@ export function createGradient(objective: Objective, options: GradientOptions): 
 /** One graph, run on part after part. */
 async function meanOfParts(
   objective: Objective,
-  { pieces: { microBatch, parts }, isFrozen, collective = alone, executable }: GradientOptions,
+  { pieces: { microBatch, parts }, isFrozen, recompute = false, collective = alone, executable }: GradientOptions,
 ): Promise<Gradient> {
-  const { scope, loss, metrics, trainable } = trace(objective, microBatch);
+  const { scope, loss, metrics, trainable } = trace(objective, microBatch, { recompute });
   const targets = trainable.filter(({ name }) => !isFrozen(name));
   const derivatives = grad(
     op.mul(loss, 1 / (parts * collective.size)),
@@ -118,10 +120,16 @@ async function meanOfParts(
  */
 async function wholeLoss(
   objective: Objective,
-  { pieces: { microBatch, parts, passes }, isFrozen, collective = alone, executable }: GradientOptions,
+  {
+    pieces: { microBatch, parts, passes },
+    isFrozen,
+    recompute = false,
+    collective = alone,
+    executable,
+  }: GradientOptions,
 ): Promise<Gradient> {
   const { rank, size } = collective;
-  const scope = new Scope();
+  const scope = new Scope("", undefined, { recompute });
   const encoded = objective.encode(scope, fieldsOf(objective, microBatch));
   const times = (n: number, { shape: [lead, ...rest] }: Value) => [lead! * n, ...rest];
   const rows = mapValues(encoded, (value, name) =>

@@ -134,6 +134,10 @@ const stageSchema = z
     epochs: z.number().positive(),
     batch: positive,
     microBatch: positive.describe("images per run of the graph; divides the batch"),
+    recompute: z
+      .boolean()
+      .optional()
+      .describe("keep only what enters each block, and compute the rest again in the backward pass: less memory"),
     learningRate: z.number().positive().describe("at the peak, for a batch of 256; scaled by batch / 256"),
     minLearningRate: z.number().min(0).default(0).describe("at the end, scaled alike"),
     warmup: z.number().min(0).describe("epochs"),

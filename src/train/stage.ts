@@ -33,6 +33,7 @@ export function createStageStep(recipe: Recipe, stage: Stage, collective = alone
     optimizer: stage.optimizer,
     key: key(recipe.seed),
     collective,
+    ...(stage.recompute === undefined ? {} : { recompute: stage.recompute }),
     ...(stage.clip === undefined ? {} : { clip: stage.clip }),
     ...(recipe.threads === undefined ? {} : { executable: { threads: recipe.threads } }),
   });

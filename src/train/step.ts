@@ -21,6 +21,8 @@ export interface StepOptions {
   /** Root of the initial values. */
   readonly key: Key;
   readonly executable?: ExecutableOptions;
+  /** Spares memory at the cost of a second forward pass; see `GradientOptions`. */
+  readonly recompute?: boolean;
   /** The processes that share the batch; every one of them takes every step. Default: this one alone. */
   readonly collective?: Collective;
 }
@@ -64,10 +66,10 @@ export interface Step {
 export class NonFiniteError extends Error {}
 
 export async function createStep(objective: Objective, options: StepOptions): Promise<Step> {
-  const { batch, microBatch, rules, optimizer, clip, key, executable, collective = alone } = options;
+  const { batch, microBatch, rules, optimizer, clip, key, executable, recompute, collective = alone } = options;
   const pieces = cut(objective, batch, microBatch, collective);
   const isFrozen = (name: string) => treatment(rules, name).frozen;
-  const gradient = await createGradient(objective, { pieces, isFrozen, collective, executable });
+  const gradient = await createGradient(objective, { pieces, isFrozen, recompute, collective, executable });
   const { variables, trained } = gradient;
   const followers = objective.followers ?? [];
   const treatments = new Map<string, Treatment>();

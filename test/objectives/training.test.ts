@@ -86,6 +86,17 @@ describe.each(objectives)("%s", (_, objective, batch) => {
     expect(asked).toEqual(Array.from({ length: 4 * step.pieces.passes }, (_, i) => i));
     await step.release();
   });
+  it.each([16, 4])(
+    "has the same gradient where blocks are computed again, in micro-batches of %i",
+    async (microBatch) => {
+      const [kept, again] = [
+        await tinyStep(objective, 16, { microBatch }),
+        await tinyStep(objective, 16, { microBatch, recompute: true }),
+      ];
+      expect(await again.gradients(batch)).toEqual(await kept.gradients(batch));
+      await Promise.all([kept.release(), again.release()]);
+    },
+  );
   it("leaves frozen parameters alone and moves the others", async () => {
     const { start, end, step } = await train(2, {
       rules: [{ match: "patch_embed\\.|(^|\\.)blocks\\.0\\.", frozen: true }],
