@@ -167,7 +167,7 @@ function assumptions({ workers }: Recipe, plan: Forecast, { rehearsals, load }: 
       "message (an MPI may choose better algorithms). " +
       "Nothing overlaps with computing, no process waits for a slower one, and the network has room for all.",
     "The loss over the whole batch is computed on every process, so it does not shrink with their number.",
-    `Images are made in time by ${workers === 0 ? "nobody else: their time is left out" : `${workers} worker threads a process`}. ` +
+    `Images are made in time by ${workers === 0 ? "nobody else: their time is left out" : `${workers} worker thread${workers === 1 ? "" : "s"} a process`}. ` +
       "Checkpoints, watching of features and failures are left out.",
     ...(shared ? ["–: the batch cannot be shared equally by so many processes."] : []),
   ];
