@@ -14,6 +14,8 @@ export type { StudyOptions } from "./study/plan.ts";
 export type { StudyResults } from "./study/results.ts";
 export type { TrainEvent } from "./train/loop.ts";
 export type { StageEstimate } from "./train/estimate.ts";
+export { type Forecast, forecast, type ForecastOptions, measureSpeed } from "./train/forecast.ts";
+export { rehearse, type Rehearsal, type RehearseOptions } from "./train/rehearse.ts";
 export { drawPictures } from "./report/pictures.ts";
 export { renderReport, writeReport } from "./report/report.ts";
 
@@ -32,6 +34,7 @@ export {
   type MtlOptions,
   type StageOptions,
 } from "./recipes/methods.ts";
+export { paper, paperEvaluations, type PaperOptions, paperRecipes } from "./recipes/paper.ts";
 export { layerDecay, lower, stages, upper, type RateRule } from "./optim/groups.ts";
 export { presets, type VitConfig } from "./nn/vit.ts";
 

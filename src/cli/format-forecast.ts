@@ -5,15 +5,23 @@ import type { Recipe } from "../train/recipe.ts";
 import type { Rehearsal } from "../train/rehearse.ts";
 import { align } from "./table.ts";
 
-/** What a run would take, how each number was found, and what it assumes. `rehearsals` is empty when nothing was measured. */
-export function formatForecast(recipe: Recipe, plan: Forecast, rehearsals: readonly Rehearsal[]): string {
+export interface Measured {
+  /** Of every stage; empty when the speed was given. */
+  readonly rehearsals: readonly Rehearsal[];
+  /** Processes that wanted to compute before. */
+  readonly load: number;
+}
+
+/** What a run would take, how each number was found, and what it assumes. */
+export function formatForecast(recipe: Recipe, plan: Forecast, measured: Measured): string {
+  const { rehearsals } = measured;
   return [
     model(recipe, plan),
     stages(plan),
     memory(recipe, plan),
     time(plan, rehearsals),
     totals(plan),
-    assumptions(recipe, plan, rehearsals),
+    assumptions(recipe, plan, measured),
   ].join("\n\n");
 }
 
@@ -141,7 +149,7 @@ function totals({ stages, totals: rows, processes: asked }: Forecast): string {
   return align([head, ...lines], []);
 }
 
-function assumptions({ workers }: Recipe, plan: Forecast, rehearsals: readonly Rehearsal[]): string {
+function assumptions({ workers }: Recipe, plan: Forecast, { rehearsals, load }: Measured): string {
   const { bytesPerSecond, latency } = plan.network;
   const here = `${cpus().length} × ${cpus()[0]?.model.trim() ?? "unknown processor"}`;
   const shared = plan.totals.some(({ stages: costs }) => costs.includes(null));
@@ -149,12 +157,17 @@ function assumptions({ workers }: Recipe, plan: Forecast, rehearsals: readonly R
     rehearsals.length > 0
       ? `Every process has a machine like this one (${here}) to itself, and is as fast on all images as on the timed ones.`
       : "Every process computes at the given speed, whatever it computes. Moving the weights is left out.",
+    ...(rehearsals.length > 0 && load > 0.5
+      ? [
+          `There was other work on this machine while it was timed (a load of ${load.toFixed(1)}): the times are too long.`,
+        ]
+      : []),
     `Ring all-gather of encoded rows, N - 1 rounds, and ring all-reduce of gradients, 2 (N - 1) rounds, of 1/N of the bytes; ` +
       `${(8 * bytesPerSecond) / 1e9} Gbit/s in both directions at once and ${Number((latency * 1e6).toFixed(3))} µs a round of every ` +
       "message (an MPI may choose better algorithms). " +
       "Nothing overlaps with computing, no process waits for a slower one, and the network has room for all.",
     "The loss over the whole batch is computed on every process, so it does not shrink with their number.",
-    `Images are made in time by ${workers === 0 ? "nobody else: their time is left out" : `${workers} worker threads a process`}. ` +
+    `Images are made in time by ${workers === 0 ? "nobody else: their time is left out" : `${workers} worker thread${workers === 1 ? "" : "s"} a process`}. ` +
       "Checkpoints, watching of features and failures are left out.",
     ...(shared ? ["–: the batch cannot be shared equally by so many processes."] : []),
   ];

@@ -1,5 +1,5 @@
 /** `layergraft plan`: what a run would take, without running it. */
-import { cpus } from "node:os";
+import { cpus, loadavg } from "node:os";
 import { Command } from "commander";
 import { openSource } from "../data/source.ts";
 import { forecast, measureSpeed, type Speed } from "../train/forecast.ts";
@@ -59,13 +59,14 @@ export function planCommand(): Command {
       const settings = { images, processes, network };
       // what cannot be planned is said before minutes of measuring
       forecast(recipe, { ...settings, speeds: sameSpeed(recipe, 1) });
+      const load = loadavg()[0]!;
       const { speeds, rehearsals } =
         options.speed === undefined
           ? await measureAll(recipe, output)
           : { speeds: sameSpeed(recipe, options.speed * 1e9), rehearsals: [] };
       const result = forecast(recipe, { ...settings, speeds });
-      output.say(formatForecast(recipe, result, rehearsals));
-      const machine = { cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length };
+      output.say(formatForecast(recipe, result, { rehearsals, load }));
+      const machine = { cpu: cpus()[0]?.model.trim() ?? "unknown", processors: cpus().length, load };
       output.result({ ...result, machine, measured: rehearsals });
     });
 }

@@ -1,7 +1,7 @@
 /** What a run will take, before it is run: counted on the graph, timed on a micro-batch, extrapolated by a model of its cost. */
 import { type Network, type StepCost, stepCost } from "./cost.ts";
 import { objectiveOf, type Recipe, type Stage } from "./recipe.ts";
-import { cachedMicroBatch } from "./micro-batch.ts";
+import { cachedMicroBatch, divisorsAround } from "./micro-batch.ts";
 import { rehearse, type Rehearsal } from "./rehearse.ts";
 import { stepsOf } from "./stage.ts";
 import { stageWork, type StageWork } from "./work.ts";
@@ -96,13 +96,6 @@ export function forecast(recipe: Recipe, { images, processes, network, speeds }:
       }),
     })),
   };
-}
-
-/** The divisors of `n` next to `wanted`, below and above. */
-function divisorsAround(n: number, wanted: number): number[] {
-  const divisors = Array.from({ length: n }, (_, i) => i + 1).filter((each) => n % each === 0);
-  const found = [divisors.findLast((each) => each < wanted), divisors.find((each) => each > wanted)];
-  return found.filter((each) => each !== undefined);
 }
 
 /**

@@ -13,14 +13,19 @@ export interface BatchChoice {
 }
 
 /**
- * The recipe with another batch or micro-batch in every stage. A micro-batch that nobody asked for stays, where it divides the
- * new batch, and a batch that was computed in one piece stays in one.
+ * The recipe with another batch or micro-batch in every stage. Throws when a micro-batch does not divide a batch; one that
+ * nobody asked for stays, where it divides the new batch, and a batch that was computed in one piece stays in one.
  */
 export function withBatch(recipe: Recipe, { batch, microBatch }: BatchChoice): Recipe {
   const stages = recipe.stages.map((stage) => {
     const sized = { ...stage, batch: batch ?? stage.batch };
     const kept = stage.microBatch === stage.batch ? sized.batch : stage.microBatch;
     const size = microBatch ?? (sized.batch % kept === 0 ? kept : "auto");
+    if (size !== "auto" && sized.batch % size !== 0)
+      throw new Error(
+        `a micro-batch of ${size} does not divide the batch of ${sized.batch} of stage ${stage.name}; ` +
+          `${divisorsAround(sized.batch, size).join(" or ")} would`,
+      );
     return { ...sized, microBatch: size === "auto" ? autoMicroBatch(recipe, sized) : size };
   });
   return { ...recipe, stages };
@@ -60,4 +65,11 @@ function rowsPerImage(recipe: Recipe, objective: Stage["objective"]): number {
   if (objective.kind === "mae") return 1 + (1 - objective.maskRatio) * patches;
   const seen = objective.kind === "mocov3" ? 1 - (objective.patchDrop?.ratio ?? 0) : 1;
   return 2 * (1 + seen * patches);
+}
+
+/** The divisors of `n` next to `wanted`, below and above. */
+export function divisorsAround(n: number, wanted: number): number[] {
+  const divisors = Array.from({ length: n }, (_, i) => i + 1).filter((each) => n % each === 0);
+  const found = [divisors.findLast((each) => each < wanted), divisors.find((each) => each > wanted)];
+  return found.filter((each) => each !== undefined);
 }

@@ -68,8 +68,8 @@ export function stageWork(recipe: Recipe, stage: Stage, processes = 1): StageWor
   const { batch } = stage;
   const { microBatch, parts: count } = cut(objective, batch, stage.microBatch, { ...alone, size: processes });
   const inParts = objective.coupled && count * processes > 1;
-  // what is larger is in proportion, and large constants need not be made; batch normalisation takes two or more
-  const traced = Math.min(Math.max(2, microBatch), 8);
+  // The rest is in proportion: all that is made of two images is, but for a few temporary values of a weight's size.
+  const traced = 2;
   const whole = traceWhole(objective, stage, traced);
   const parts = objective.coupled ? traceParts(objective, stage, traced, batch) : undefined;
   const { variables, trained } = whole;
@@ -167,7 +167,7 @@ function traceParts(objective: Objective, stage: Stage, microBatch: number, batc
     rows: Object.keys(inputs).length,
     rowBytes: sum(Object.values(inputs)),
     cotangentBytes: sum(known(cotangents)),
-    alive: Math.max(mostAlive(Object.values(encoded)), mostAlive(back)),
+    alive: mostAlive(Object.values(encoded)) + mostAlive(back), // two graphs, and each keeps its memory
     lossAlive: mostAlive(outputs),
   };
 }

@@ -4,7 +4,19 @@ import { describe, expect, it } from "vitest";
 import { temporaryFolder, temporaryRun } from "../run/temporary.ts";
 import { layergraft, tiny, writeImages } from "./layergraft.ts";
 
-const commands = ["demo", "pretrain", "evaluate", "embed", "search", "conflict", "graft-plan", "report", "study"];
+const commands = [
+  "demo",
+  "pretrain",
+  "plan",
+  "rehearse",
+  "evaluate",
+  "embed",
+  "search",
+  "conflict",
+  "graft-plan",
+  "report",
+  "study",
+];
 
 describe("--help", () => {
   it("of the whole lists the commands", async () => {
@@ -35,6 +47,9 @@ describe("wrong usage ends with 2 and says what was meant", () => {
     [["evaluate", "x", "--protocol", "kn"], "unknown protocol kn", "available: knn, leave-one-out, linear"],
     [["evaluate", "x", "--shots", "1,200%"], "'1,200%' is invalid", "expected a share above 0 % and up to 100 %"],
     [["evaluate", "x", "--shots", "1,half"], "'1,half' is invalid", "a share such as 10%, or a split file"],
+    [["evaluate", "x", "--protocol", "paper/ten"], "unknown protocol paper/ten", "paper/10-percent-vit-base"],
+    [["pretrain", "x", "--micro-batch", "0"], "'0' is invalid", "expected a whole number of at least 1, or auto"],
+    [["plan", "x", "--bandwidth", "-1"], "'-1' is invalid", "expected a number above 0"],
     [["study", "--methods", "mim,ml"], "unknown method ml", "available: mim, cl, mtl, mim-to-cl, cl-to-mim"],
     [["study", "--search", "1,0"], "'1,0' is invalid", "expected a number above 0"],
     [["evaluate"], "missing required argument 'run'", "(layergraft evaluate --help shows options and examples)"],
@@ -94,6 +109,8 @@ describe("what cannot be done ends with 1 and one sentence", () => {
     );
     expect(await sentence(["evaluate", "nowhere"])).toContain("nowhere holds no run");
     expect(await sentence(["conflict", "nowhere"])).toContain("nowhere holds no run");
+    const both = "paper/10-percent-vit-base,paper/fine-tune-vit-base";
+    expect(await sentence(["evaluate", taken, "--protocol", both])).toContain("are both fine-tune");
   });
 
   it("and with the stack when asked", async () => {
