@@ -1,10 +1,10 @@
 /** Processes that train together come to what one comes to; needs mpirun. */
 import { execFile, execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openSource } from "../../src/data/source.ts";
 import { alone, type Collective } from "../../src/dist/collective.ts";
 import { listCheckpoints, readCheckpoint } from "../../src/run/checkpoint.ts";
@@ -28,10 +28,18 @@ interface Ended {
   readonly text: string;
 }
 
-/** The program on `task`; `onStart` may look at it while it runs. */
-function run(processes: number, out: string, task: Task, onStart?: () => Promise<void>): Promise<Ended> {
+interface RunOptions {
+  /** Of mpirun; default: all processes on this machine. */
+  readonly hosts?: readonly string[];
+  /** May look at the job while it runs. */
+  onStart?(): Promise<void>;
+}
+
+/** The program on `task`. */
+function run(processes: number, out: string, task: Task, { hosts, onStart }: RunOptions = {}): Promise<Ended> {
   const args = [program, out, JSON.stringify(task)];
-  const launcher = ["mpirun", "--oversubscribe", "--bind-to", "none", "-np", `${processes}`, process.execPath];
+  const where = hosts ?? ["--oversubscribe", "--bind-to", "none"];
+  const launcher = ["mpirun", ...where, "-np", `${processes}`, process.execPath];
   const [command, ...rest] = [...(processes === 1 ? [process.execPath] : launcher), ...args];
   const env = { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1" };
   return new Promise((resolve, reject) => {
@@ -114,12 +122,19 @@ describe.skipIf(!hasMpi)("a job", () => {
     const recipe = recipeOf(32, 200);
     const saved = (stage: string) => listCheckpoints(broken).some((each) => each.stage === stage);
     let pids: number[] = [];
-    const ended = await run(2, broken, { recipe }, async () => {
-      await until(() => existsSync(broken) && saved("cl"));
-      const found = trainers(broken);
-      pids = [...found.values()];
-      process.kill(found.get(1)!, "SIGKILL");
-    });
+    const ended = await run(
+      2,
+      broken,
+      { recipe },
+      {
+        async onStart() {
+          await until(() => existsSync(broken) && saved("cl"));
+          const found = trainers(broken);
+          pids = [...found.values()];
+          process.kill(found.get(1)!, "SIGKILL");
+        },
+      },
+    );
     expect(ended.code).not.toBe(0);
     expect(ended.text).toContain(
       "the training process ended unexpectedly (signal SIGKILL); the run can be resumed from its newest checkpoint",
@@ -148,6 +163,65 @@ describe.skipIf(!hasMpi)("a job", () => {
     expect(code).toBe(1);
     expect(text).toContain("a batch of 9 cannot be shared by 2 processes: set batch to a multiple of 2");
   }, 60_000);
+});
+
+const ip = (...args: string[]) => execFileSync("ip", args, { stdio: ["ignore", "pipe", "pipe"] });
+const canIsolate = (() => {
+  try {
+    ip("netns", "add", "layergraft-test");
+    ip("netns", "del", "layergraft-test");
+    return true;
+  } catch {
+    return false; // not root, not Linux, or in a container that may not
+  }
+})();
+
+describe.skipIf(!hasMpi || !canIsolate)("a job over a network", () => {
+  // Two machines as far as a network can tell: namespaces with addresses and host names of their own, on a bridge.
+  const [bridge, machines] = ["layergraft-br", ["11", "12"]];
+  const address = (machine: string) => `10.77.0.${machine}`;
+  const space = (machine: string) => `layergraft-${machine}`;
+  const agent = join(temporary(), "agent.sh");
+  const remove = () => {
+    for (const args of [["link", "del", bridge], ...machines.map((machine) => ["netns", "del", space(machine)])])
+      try {
+        ip(...args);
+      } catch {
+        // was not there
+      }
+  };
+  beforeAll(() => {
+    remove();
+    ip("link", "add", bridge, "type", "bridge");
+    ip("addr", "add", "10.77.0.1/24", "dev", bridge);
+    ip("link", "set", bridge, "up");
+    for (const machine of machines) {
+      ip("netns", "add", space(machine));
+      ip("link", "add", `lg-${machine}`, "type", "veth", "peer", "name", "eth0", "netns", space(machine));
+      ip("link", "set", `lg-${machine}`, "master", bridge, "up");
+      ip("-n", space(machine), "addr", "add", `${address(machine)}/24`, "dev", "eth0");
+      for (const device of ["eth0", "lo"]) ip("-n", space(machine), "link", "set", device, "up");
+    }
+    // what mpirun starts in place of ssh: HOST COMMAND...
+    const script = `#!/bin/sh\nmachine=\${1##*.}\nshift\nexec ip netns exec layergraft-$machine unshare --uts sh -c "hostname layergraft-$machine; $*"\n`;
+    writeFileSync(agent, script, { mode: 0o755 });
+  });
+  afterAll(remove);
+
+  it("takes the steps of one process: MIM and CL", async () => {
+    const [one, many] = [join(temporary(), "one"), join(temporary(), "many")];
+    const task = { recipe: recipeOf(32) };
+    const network = ["btl_tcp_if_include", "oob_tcp_if_include"].flatMap((name) => ["--mca", name, "10.77.0.0/24"]);
+    const overTcp = ["--mca", "plm_rsh_agent", agent, "--mca", "pml", "ob1", "--mca", "btl", "tcp,self", ...network];
+    const hosts = [...overTcp, "--host", machines.map(address).join(",")];
+    expect(await run(1, one, task)).toMatchObject({ code: 0 });
+    expect(await run(2, many, task, { hosts })).toMatchObject({ code: 0 });
+    expectSame(many, one);
+    const [sent] = ip("-n", space("12"), "-s", "-j", "link", "show", "eth0")
+      .toString()
+      .match(/(?<="tx":\{"bytes":)\d+/)!;
+    expect(Number(sent)).toBeGreaterThan(1e6); // it did go over the network
+  }, 120_000);
 });
 
 /** Process 0 of two, of which the other says `other`. */
