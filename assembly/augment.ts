@@ -2,7 +2,7 @@
 //
 // Colours are 0 to 255. A canvas is three planes (R, G, B) of width × height floats, `stride` floats apart, with
 // stride >= width * height + 4: loops work on four values and may write up to three values past the end of a plane,
-// which the next plane overwrites or the gap absorbs. JavaScript owns the memory and passes byte addresses.
+// which the next plane overwrites or the gap absorbs (`resample` up to 15: there is room behind the canvas). JavaScript owns the memory and passes byte addresses.
 // Operations follow PIL (and torchvision on PIL images) without its rounding to 8 bits after each of them; those that are
 // defined by levels (posterize, autocontrast, equalize) round to the nearest one first.
 
@@ -62,8 +62,8 @@ function lobe(filter: i32, distance: f64): f64 {
 /**
  * Resamples interleaved 8-bit RGB at `source` (rows `pitch` bytes apart, readable 16 bytes past the end) onto a canvas
  * of width × height, mirrored when `flip`. As in PIL, rows come first and are clamped before columns follow, which
- * shows where bicubic overshoots. Scratch: `line` holds (source columns) * 3 + 20 floats, `middle` (source rows) *
- * width * 4 floats: R, G, B and a lane that nobody reads.
+ * shows where bicubic overshoots. Scratch: `line` holds 4 * ((source columns) * 3 + 20) floats, `middle` three planes of
+ * (source rows rounded up to 4) * (width rounded up to 16) floats.
  */
 export function resample(
   source: usize,
@@ -82,59 +82,131 @@ export function resample(
   canvas: usize,
   stride: i32,
 ): void {
-  const zero = f32x4.splat(0);
   const lastX = boundsX + ((<usize>(width - 1)) << 3);
   const begin = load<i32>(boundsX) * 3;
   const end = (load<i32>(lastX) + load<i32>(lastX, 4)) * 3;
   const lastY = boundsY + ((<usize>(height - 1)) << 3);
   const top = load<i32>(boundsY);
   const bottom = load<i32>(lastY) + load<i32>(lastY, 4);
-  const across = (<usize>width) << 4;
-  for (let y = top; y < bottom; y++) {
+  const across = (<usize>((width + 15) & ~15)) << 2;
+  const half = <usize>((bottom - top + 3) & ~3) * across;
+  for (let y = top; y < bottom; y += 4) {
     const from = source + <usize>(y * pitch);
-    for (let c = begin; c < end; c += 16) {
-      const bytes = v128.load(from + <usize>c);
-      const low = i16x8.extend_low_i8x16_u(bytes);
-      const high = i16x8.extend_high_i8x16_u(bytes);
-      const to = line + ((<usize>c) << 2);
-      v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(low)));
-      v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_u(low)), 16);
-      v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(high)), 32);
-      v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_u(high)), 48);
-    }
+    const from1 = source + <usize>(min(y + 1, bottom - 1) * pitch);
+    const from2 = source + <usize>(min(y + 2, bottom - 1) * pitch);
+    const from3 = source + <usize>(min(y + 3, bottom - 1) * pitch);
+    for (let c = begin; c < end; c += 16)
+      spread(
+        v128.load(from + <usize>c),
+        v128.load(from1 + <usize>c),
+        v128.load(from2 + <usize>c),
+        v128.load(from3 + <usize>c),
+        line + ((<usize>c) << 4),
+      );
     let to = middle + <usize>(y - top) * across;
-    for (let x = 0; x < width; x++) {
-      let at = line + <usize>load<i32>(boundsX + ((<usize>x) << 3)) * 12;
-      let weight = weightsX + ((<usize>x * tapsX) << 2);
-      const stop = weight + ((<usize>load<i32>(boundsX + ((<usize>x) << 3), 4)) << 2);
-      let sum = zero;
-      for (; weight < stop; weight += 4) {
-        sum = f32x4.add(sum, f32x4.mul(v128.load32_splat(weight), v128.load(at)));
-        at += 12;
+    for (let x = 0; x < width; x += 4) {
+      // Four pixels of four rows; past the last one it is repeated.
+      for (let i = 0; i < 4; i++) {
+        const column = min(x + i, width - 1);
+        const place = <usize>(flip ? width - 1 - column : column);
+        let at = line + <usize>load<i32>(boundsX + (place << 3)) * 48;
+        let weight = weightsX + ((place * <usize>tapsX) << 2);
+        const stop = weight + ((<usize>load<i32>(boundsX + (place << 3), 4)) << 2);
+        let r = f32x4.splat(0);
+        let g = r;
+        let b = r;
+        for (; weight < stop; weight += 4) {
+          const w = v128.load32_splat(weight);
+          r = f32x4.add(r, f32x4.mul(w, v128.load(at)));
+          g = f32x4.add(g, f32x4.mul(w, v128.load(at, 16)));
+          b = f32x4.add(b, f32x4.mul(w, v128.load(at, 32)));
+          at += 48;
+        }
+        const kept = quad + ((<usize>i) << 4);
+        v128.store(kept, clamp(r));
+        v128.store(kept, clamp(g), 64);
+        v128.store(kept, clamp(b), 128);
       }
-      v128.store(to, clamp(sum));
+      turn(quad, to, across);
+      turn(quad + 64, to + half, across);
+      turn(quad + 128, to + 2 * half, across);
       to += 16;
     }
   }
   const plane = (<usize>stride) << 2;
-  for (let y = 0; y < height; y++) {
-    const rows = middle + <usize>(load<i32>(boundsY + ((<usize>y) << 3)) - top) * across;
-    const column = weightsY + ((<usize>y * tapsY) << 2);
-    const stop = column + ((<usize>load<i32>(boundsY + ((<usize>y) << 3), 4)) << 2);
-    for (let x = 0; x < width; x++) {
-      let at = rows + ((<usize>x) << 4);
-      let sum = zero;
-      for (let weight = column; weight < stop; weight += 4) {
-        sum = f32x4.add(sum, f32x4.mul(v128.load32_splat(weight), v128.load(at)));
-        at += across;
+  for (let p: usize = 0; p < 3; p++)
+    for (let y = 0; y < height; y++) {
+      const rows = middle + p * half + <usize>(load<i32>(boundsY + ((<usize>y) << 3)) - top) * across;
+      const column = weightsY + ((<usize>y * tapsY) << 2);
+      const stop = column + ((<usize>load<i32>(boundsY + ((<usize>y) << 3), 4)) << 2);
+      const to = canvas + p * plane + ((<usize>(y * width)) << 2);
+      for (let x: usize = 0; x < (<usize>width) << 2; x += 64) {
+        let at = rows + x;
+        let a = f32x4.splat(0);
+        let b = a;
+        let c = a;
+        let d = a;
+        for (let weight = column; weight < stop; weight += 4) {
+          const w = v128.load32_splat(weight);
+          a = f32x4.add(a, f32x4.mul(w, v128.load(at)));
+          b = f32x4.add(b, f32x4.mul(w, v128.load(at, 16)));
+          c = f32x4.add(c, f32x4.mul(w, v128.load(at, 32)));
+          d = f32x4.add(d, f32x4.mul(w, v128.load(at, 48)));
+          at += across;
+        }
+        v128.store(to + x, clamp(a));
+        v128.store(to + x, clamp(b), 16);
+        v128.store(to + x, clamp(c), 32);
+        v128.store(to + x, clamp(d), 48);
       }
-      sum = clamp(sum);
-      const to = canvas + ((<usize>(y * width + (flip ? width - 1 - x : x))) << 2);
-      store<f32>(to, f32x4.extract_lane(sum, 0));
-      store<f32>(to + plane, f32x4.extract_lane(sum, 1));
-      store<f32>(to + 2 * plane, f32x4.extract_lane(sum, 2));
     }
-  }
+}
+
+/** Four pixels of four rows for each of three channels. */
+const quad = memory.data(3 * 4 * 16, 16);
+
+/** 16 bytes of four rows as floats: for each place the four rows. */
+// @ts-ignore: decorator
+@inline
+function spread(a: v128, b: v128, c: v128, d: v128, to: usize): void {
+  const ac = v128.shuffle<i8>(a, c, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const bd = v128.shuffle<i8>(b, d, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  widen(v128.shuffle<i8>(ac, bd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), to);
+  widen(v128.shuffle<i8>(ac, bd, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), to + 64);
+  const ac2 = v128.shuffle<i8>(a, c, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  const bd2 = v128.shuffle<i8>(b, d, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  widen(v128.shuffle<i8>(ac2, bd2, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), to + 128);
+  widen(v128.shuffle<i8>(ac2, bd2, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), to + 192);
+}
+
+/** 16 bytes as 16 floats. */
+// @ts-ignore: decorator
+@inline
+function widen(bytes: v128, to: usize): void {
+  const low = i16x8.extend_low_i8x16_u(bytes);
+  const high = i16x8.extend_high_i8x16_u(bytes);
+  v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(low)));
+  v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_u(low)), 16);
+  v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(high)), 32);
+  v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_u(high)), 48);
+}
+
+/** Transposes 4 × 4 floats, to rows `across` bytes apart. */
+// @ts-ignore: decorator
+@inline
+function turn(from: usize, to: usize, across: usize): void {
+  const a = v128.load(from);
+  const b = v128.load(from, 16);
+  const c = v128.load(from, 32);
+  const d = v128.load(from, 48);
+  const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
+  const ab2 = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
+  const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
+  const cd2 = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
+  v128.store(to, v128.shuffle<i64>(ab, cd, 0, 2));
+  v128.store(to + across, v128.shuffle<i64>(ab, cd, 1, 3));
+  v128.store(to + 2 * across, v128.shuffle<i64>(ab2, cd2, 0, 2));
+  v128.store(to + 3 * across, v128.shuffle<i64>(ab2, cd2, 1, 3));
 }
 
 function luma(r: v128, g: v128, b: v128): v128 {

@@ -38,9 +38,9 @@ export function apply(
   const tapsY = taps(cubic, crop.height / resize.height);
   const windows = operations.map((operation) => (operation.op === "blur" ? boxWindow(operation.sigma) : []));
   const longest = Math.max(0, ...windows.map((window) => window.length));
-  const lineLength = Math.max(crop.width * 3 + 20, width + 2 * longest + 4);
+  const lineLength = Math.max(4 * (crop.width * 3 + 20), width + 2 * longest + 4);
   // `middle` holds the half-resized image first and later a plane of the operation at hand.
-  const middleLength = Math.max(crop.height * width * 4, stride);
+  const middleLength = Math.max(3 * ((crop.height + 3) & ~3) * ((width + 15) & ~15), stride);
   const { source, boundsX, weightsX, boundsY, weightsY, line, middle, weights, canvas, target } = reserve({
     source: crop.height * pitch + 16,
     boundsX: width * 8,
@@ -50,7 +50,7 @@ export function apply(
     line: lineLength * 4,
     middle: middleLength * 4,
     weights: longest * 4,
-    canvas: 3 * stride * 4,
+    canvas: 3 * stride * 4 + 64,
     target: count * 12 + 16,
   });
 
