@@ -127,9 +127,7 @@ export function resample(
         v128.store(kept, clamp(g), 64);
         v128.store(kept, clamp(b), 128);
       }
-      turn(quad, to, across);
-      turn(quad + 64, to + half, across);
-      turn(quad + 128, to + 2 * half, across);
+      for (let p: usize = 0; p < 3; p++) transpose(quad + (p << 6), to + p * half, across);
       to += 16;
     }
   }
@@ -164,37 +162,33 @@ export function resample(
 
 /** Four pixels of four rows for each of three channels. */
 const quad = memory.data(3 * 4 * 16, 16);
+/** 16 places of four rows. */
+const mixed = memory.data(4 * 16, 16);
 
 /** 16 bytes of four rows as floats: for each place the four rows. */
-// @ts-ignore: decorator
-@inline
 function spread(a: v128, b: v128, c: v128, d: v128, to: usize): void {
-  const ac = v128.shuffle<i8>(a, c, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  const bd = v128.shuffle<i8>(b, d, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  widen(v128.shuffle<i8>(ac, bd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), to);
-  widen(v128.shuffle<i8>(ac, bd, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), to + 64);
-  const ac2 = v128.shuffle<i8>(a, c, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-  const bd2 = v128.shuffle<i8>(b, d, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-  widen(v128.shuffle<i8>(ac2, bd2, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), to + 128);
-  widen(v128.shuffle<i8>(ac2, bd2, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), to + 192);
-}
-
-/** 16 bytes as 16 floats. */
-// @ts-ignore: decorator
-@inline
-function widen(bytes: v128, to: usize): void {
-  const low = i16x8.extend_low_i8x16_u(bytes);
-  const high = i16x8.extend_high_i8x16_u(bytes);
-  v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(low)));
-  v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_u(low)), 16);
-  v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(high)), 32);
-  v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_u(high)), 48);
+  let even = v128.shuffle<i8>(a, c, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  let odd = v128.shuffle<i8>(b, d, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  v128.store(mixed, v128.shuffle<i8>(even, odd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
+  v128.store(mixed, v128.shuffle<i8>(even, odd, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), 16);
+  even = v128.shuffle<i8>(a, c, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  odd = v128.shuffle<i8>(b, d, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  v128.store(mixed, v128.shuffle<i8>(even, odd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), 32);
+  v128.store(mixed, v128.shuffle<i8>(even, odd, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), 48);
+  for (let from = mixed; from < mixed + 64; from += 16) {
+    const bytes = v128.load(from);
+    const low = i16x8.extend_low_i8x16_u(bytes);
+    const high = i16x8.extend_high_i8x16_u(bytes);
+    v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(low)));
+    v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_u(low)), 16);
+    v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(high)), 32);
+    v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_u(high)), 48);
+    to += 64;
+  }
 }
 
 /** Transposes 4 × 4 floats, to rows `across` bytes apart. */
-// @ts-ignore: decorator
-@inline
-function turn(from: usize, to: usize, across: usize): void {
+function transpose(from: usize, to: usize, across: usize): void {
   const a = v128.load(from);
   const b = v128.load(from, 16);
   const c = v128.load(from, 32);
