@@ -1,9 +1,11 @@
-/** Image files to pixels, through sharp (libvips). */
+/** Image files to pixels: plain JPEG by our own decoder, everything else through sharp (libvips). */
 import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
 import sharp, { type Metadata } from "sharp";
 import { formatOf } from "./image-format.ts";
-import type { Pixels } from "./source.ts";
+import { decodeBaseline } from "./jpeg.ts";
+import { baselineHeader } from "./jpeg-header.ts";
+import type { Part, Pixels } from "./source.ts";
 
 /** File name endings that are read, in lower case. They say which files are images; how one is read its bytes say. */
 export const imageExtensions: readonly string[] = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".avif"];
@@ -19,12 +21,18 @@ const maxPixels = 2 ** 28;
  * Decodes to 8-bit sRGB: EXIF orientation applied, transparency over white, grey, CMYK and colour profiles converted, 16
  * bits scaled, first frame or page only. The format is told by the first bytes.
  * `shortSide`: images whose shorter side is longer are reduced to it, which for JPEG saves most of the decoding time.
+ * `part`: pixels outside of it may be left black.
  * Warnings about a file are ignored. Rejects with what is wrong with it: other formats, a truncated or broken file, more
  * than 2^28 pixels, samples that are neither 8 nor 16 bits.
  */
-export async function decode(file: string | Uint8Array, shortSide?: number): Promise<Pixels> {
+export async function decode(file: string | Uint8Array, shortSide?: number, part?: Part): Promise<Pixels> {
   const bytes = typeof file === "string" ? await readFile(file) : file;
   const format = formatOf(bytes);
+  const header = format === "JPEG" ? baselineHeader(bytes) : undefined;
+  if (header !== undefined && Math.min(header.width, header.height) <= (shortSide ?? Infinity)) {
+    const pixels = decodeBaseline(bytes, header, part);
+    if (pixels !== undefined) return pixels; // else sharp says what is wrong with the file, or reads it all the same
+  }
   const fail = (error: Error): never => {
     throw new Error(reasonOf(error, format), { cause: error });
   };
@@ -43,9 +51,14 @@ export async function decode(file: string | Uint8Array, shortSide?: number): Pro
 }
 
 /** `decode` of a file, or of what is being read of it, called `name` in messages. Rejects with one sentence. */
-export async function readImage(file: string | Promise<Uint8Array>, name: string, shortSide?: number): Promise<Pixels> {
+export async function readImage(
+  file: string | Promise<Uint8Array>,
+  name: string,
+  shortSide?: number,
+  part?: Part,
+): Promise<Pixels> {
   try {
-    return await decode(await file, shortSide);
+    return await decode(await file, shortSide, part);
   } catch (error) {
     const reason = error instanceof Error ? error.message.trim().split("\n")[0] : String(error);
     throw new Error(`cannot read image ${name}: ${reason}`, { cause: error });

@@ -4,8 +4,9 @@ import { sizeOf } from "../tensor/shape.ts";
 import { augment } from "./augment.ts";
 import { checkBad, type Skipped } from "./bad.ts";
 import { cached } from "./cache.ts";
-import type { Pixels, Source } from "./source.ts";
-import { shapeOf, type ViewSpec } from "./views.ts";
+import { type Box, draw } from "./plan.ts";
+import type { Part, Pixels, Source } from "./source.ts";
+import { type ImageView, shapeOf, type ViewSpec } from "./views.ts";
 
 export interface RowOptions {
   readonly views: Readonly<Record<string, ViewSpec>>;
@@ -35,18 +36,29 @@ const concurrentLoads = 4;
 export function rowMaker(source: Source, options: RowOptions): (epoch: number, indices: Int32Array) => Promise<Rows> {
   const { views, seed, cacheBytes, maxBadShare, standIns = true } = options;
   const fieldNames = Object.keys(views);
-  const needsPixels = Object.values(views).some((view) => view.kind !== "noise");
+  const imageViews = Object.entries(views).filter((entry): entry is [string, ImageView] => entry[1].kind !== "noise");
   const images = cached(source, cacheBytes);
   const allBad = new Map<number, Skipped>();
   const isTried = new Uint8Array(source.length);
   let tried = 0;
 
-  async function load(index: number): Promise<Pixels | undefined> {
+  /** Keyed by the image asked for: one that stands in for several is augmented differently each time. */
+  function randomOf(name: string, epoch: number, index: number): Random {
+    return new Random(fold(key(seed), "view", name, epoch, index));
+  }
+
+  /** What the views of an image look at, all together. */
+  function lookedAt(epoch: number, index: number): Part {
+    return (width, height) =>
+      enclosing(imageViews.map(([name, view]) => draw(view, randomOf(name, epoch, index), width, height).crop));
+  }
+
+  async function load(index: number, part: Part): Promise<Pixels | undefined> {
     if (allBad.has(index)) return undefined;
     let pixels: Pixels | undefined;
     let reason = "";
     try {
-      pixels = await images.load(index);
+      pixels = await images.load(index, part);
     } catch (error) {
       reason = error instanceof Error ? error.message : String(error);
     }
@@ -57,14 +69,14 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
   }
 
   /** Image `index`, or the first readable one after it; the search goes round once. */
-  async function find(index: number): Promise<{ index: number; pixels: Pixels | undefined }> {
+  async function find(index: number, part: Part): Promise<{ index: number; pixels: Pixels | undefined }> {
     if (!standIns) {
-      const pixels = await load(index);
+      const pixels = await load(index, part);
       return { index: pixels === undefined ? -1 : index, pixels };
     }
     for (let i = 0; i < source.length; i++) {
       const candidate = (index + i) % source.length;
-      const pixels = await load(candidate);
+      const pixels = await load(candidate, part);
       if (pixels !== undefined) return { index: candidate, pixels };
       checkBad([...allBad.values()], tried, source.length, maxBadShare);
     }
@@ -82,9 +94,9 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
     let started = 0;
     for (let row = 0; row < indices.length; row++) {
       let pixels: Pixels | undefined = { width: 0, height: 0, data: new Uint8Array(0) };
-      if (needsPixels) {
+      if (imageViews.length > 0) {
         for (; started < Math.min(row + concurrentLoads, indices.length); started++) {
-          const next = find(indices[started]!);
+          const next = find(indices[started]!, lookedAt(epoch, indices[started]!));
           next.catch(() => undefined); // an earlier row may throw before this one is awaited
           loads.push(next);
         }
@@ -96,11 +108,19 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
       for (const name of fieldNames) {
         const view = views[name]!;
         const length = sizeOf(shapeOf(view));
-        // Keyed by the image asked for: one that stands in for several is augmented differently each time.
-        const random = new Random(fold(key(seed), "view", name, epoch, indices[row]!));
+        const random = randomOf(name, epoch, indices[row]!);
         augment(pixels, view, random, fields[name]!.subarray(row * length, (row + 1) * length));
       }
     }
     return { fields, indices: used, tried: tried - knownTried, bad: [...allBad.values()].slice(knownBad) };
   };
+}
+
+/** The smallest box around all `boxes`. */
+function enclosing(boxes: readonly Box[]): Box {
+  const left = Math.min(...boxes.map((box) => box.left));
+  const top = Math.min(...boxes.map((box) => box.top));
+  const width = Math.max(...boxes.map((box) => box.left + box.width)) - left;
+  const height = Math.max(...boxes.map((box) => box.top + box.height)) - top;
+  return { left, top, width, height };
 }

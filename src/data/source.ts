@@ -9,6 +9,7 @@ import type { BoundKind, ImageIndex, IndexedKind } from "./image-index.ts";
 import { keptIndex } from "./kept-index.ts";
 import { list, listSpec } from "./list.ts";
 import { parquet, parquetSpec } from "./parquet.ts";
+import type { Box } from "./plan.ts";
 import { openSynthetic, syntheticSpec } from "./synthetic.ts";
 import { tar, tarSpec } from "./tar.ts";
 import { zip, zipSpec } from "./zip.ts";
@@ -19,6 +20,9 @@ export interface Pixels {
   readonly height: number;
   readonly data: Uint8Array;
 }
+
+/** Which pixels of an image of width × height will be looked at. */
+export type Part = (width: number, height: number) => Box;
 
 /** What a data set may say an image is for. */
 export type Split = "train" | "validation" | "test";
@@ -42,8 +46,11 @@ export interface Source {
   readonly blocks?: ArrayLike<number>;
   /** How many images may be mixed so that their blocks still fit into what the source keeps. */
   readonly window?: number;
-  /** Rejects with one sentence that names the image when it cannot be read. */
-  load(i: number): Promise<Pixels>;
+  /**
+   * Rejects with one sentence that names the image when it cannot be read. With `part`, pixels outside of it may be
+   * left black, which saves time.
+   */
+  load(i: number, part?: Part): Promise<Pixels>;
 }
 
 export const sourceSpec = z.discriminatedUnion("kind", [
