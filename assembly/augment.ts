@@ -1,8 +1,8 @@
 // Image augmentation on 32-bit floats, one image at a time: the kernel behind src/data/augment.ts.
 //
 // Colours are 0 to 255. A canvas is three planes (R, G, B) of width × height floats, `stride` floats apart, with
-// stride >= width * height + 4: loops work on four values and may write up to three values past the end of a plane,
-// which the next plane overwrites or the gap absorbs (`resample` up to 15: there is room behind the canvas). JavaScript owns the memory and passes byte addresses.
+// stride >= width * height + 16: loops work on four or sixteen values and may write up to fifteen past the end of a plane,
+// into the gap. JavaScript owns the memory and passes byte addresses.
 // Operations follow PIL (and torchvision on PIL images) without its rounding to 8 bits after each of them; those that are
 // defined by levels (posterize, autocontrast, equalize) round to the nearest one first.
 
@@ -63,7 +63,7 @@ function lobe(filter: i32, distance: f64): f64 {
  * Resamples interleaved 8-bit RGB at `source` (rows `pitch` bytes apart, readable 16 bytes past the end) onto a canvas
  * of width × height, mirrored when `flip`. As in PIL, rows come first and are clamped before columns follow, which
  * shows where bicubic overshoots. Scratch: `line` holds 4 * ((source columns) * 3 + 20) floats, `middle` three planes of
- * (source rows rounded up to 4) * (width rounded up to 16) floats.
+ * `room` rows of (width rounded up to 16) floats, where room >= tapsY + 7: the rows that the next columns are made of.
  */
 export function resample(
   source: usize,
@@ -79,6 +79,7 @@ export function resample(
   flip: i32,
   line: usize,
   middle: usize,
+  room: i32,
   canvas: usize,
   stride: i32,
 ): void {
@@ -86,57 +87,38 @@ export function resample(
   const begin = load<i32>(boundsX) * 3;
   const end = (load<i32>(lastX) + load<i32>(lastX, 4)) * 3;
   const lastY = boundsY + ((<usize>(height - 1)) << 3);
-  const top = load<i32>(boundsY);
   const bottom = load<i32>(lastY) + load<i32>(lastY, 4);
   const across = (<usize>((width + 15) & ~15)) << 2;
-  const half = <usize>((bottom - top + 3) & ~3) * across;
-  for (let y = top; y < bottom; y += 4) {
-    const from = source + <usize>(y * pitch);
-    const from1 = source + <usize>(min(y + 1, bottom - 1) * pitch);
-    const from2 = source + <usize>(min(y + 2, bottom - 1) * pitch);
-    const from3 = source + <usize>(min(y + 3, bottom - 1) * pitch);
-    for (let c = begin; c < end; c += 16)
-      spread(
-        v128.load(from + <usize>c),
-        v128.load(from1 + <usize>c),
-        v128.load(from2 + <usize>c),
-        v128.load(from3 + <usize>c),
-        line + ((<usize>c) << 4),
-      );
-    let to = middle + <usize>(y - top) * across;
-    for (let x = 0; x < width; x += 4) {
-      // Four pixels of four rows; past the last one it is repeated.
-      for (let i = 0; i < 4; i++) {
-        const column = min(x + i, width - 1);
-        const place = <usize>(flip ? width - 1 - column : column);
-        let at = line + <usize>load<i32>(boundsX + (place << 3)) * 48;
-        let weight = weightsX + ((place * <usize>tapsX) << 2);
-        const stop = weight + ((<usize>load<i32>(boundsX + (place << 3), 4)) << 2);
-        let r = f32x4.splat(0);
-        let g = r;
-        let b = r;
-        for (; weight < stop; weight += 4) {
-          const w = v128.load32_splat(weight);
-          r = f32x4.add(r, f32x4.mul(w, v128.load(at)));
-          g = f32x4.add(g, f32x4.mul(w, v128.load(at, 16)));
-          b = f32x4.add(b, f32x4.mul(w, v128.load(at, 32)));
-          at += 48;
-        }
-        const kept = quad + ((<usize>i) << 4);
-        v128.store(kept, clamp(r));
-        v128.store(kept, clamp(g), 64);
-        v128.store(kept, clamp(b), 128);
-      }
-      for (let p: usize = 0; p < 3; p++) transpose(quad + (p << 6), to + p * half, across);
-      to += 16;
-    }
-  }
+  const half = <usize>room * across;
   const plane = (<usize>stride) << 2;
-  for (let p: usize = 0; p < 3; p++)
-    for (let y = 0; y < height; y++) {
-      const rows = middle + p * half + <usize>(load<i32>(boundsY + ((<usize>y) << 3)) - top) * across;
-      const column = weightsY + ((<usize>y * tapsY) << 2);
-      const stop = column + ((<usize>load<i32>(boundsY + ((<usize>y) << 3), 4)) << 2);
+  let first = load<i32>(boundsY); // the row that `middle` begins with
+  let next = first; // the first one that is still to be resampled
+  for (let y = 0; y < height; y++) {
+    const top = load<i32>(boundsY + ((<usize>y) << 3));
+    const count = load<i32>(boundsY + ((<usize>y) << 3), 4);
+    while (next < top + count) {
+      if (next + 4 - first > room) {
+        for (let p: usize = 0; p < 3; p++) {
+          const begin = middle + p * half;
+          memory.copy(begin, begin + <usize>(top - first) * across, <usize>(next - top) * across);
+        }
+        first = top;
+      }
+      for (let c = begin; c < end; c += 16)
+        spread(
+          v128.load(source + <usize>(next * pitch + c)),
+          v128.load(source + <usize>(min(next + 1, bottom - 1) * pitch + c)),
+          v128.load(source + <usize>(min(next + 2, bottom - 1) * pitch + c)),
+          v128.load(source + <usize>(min(next + 3, bottom - 1) * pitch + c)),
+          line + ((<usize>c) << 4),
+        );
+      fourRows(line, boundsX, weightsX, tapsX, width, flip, middle + <usize>(next - first) * across, across, half);
+      next += 4;
+    }
+    const column = weightsY + ((<usize>y * tapsY) << 2);
+    const stop = column + ((<usize>count) << 2);
+    for (let p: usize = 0; p < 3; p++) {
+      const rows = middle + p * half + <usize>(top - first) * across;
       const to = canvas + p * plane + ((<usize>(y * width)) << 2);
       for (let x: usize = 0; x < (<usize>width) << 2; x += 64) {
         let at = rows + x;
@@ -158,6 +140,47 @@ export function resample(
         v128.store(to + x, clamp(d), 48);
       }
     }
+  }
+}
+
+/** Resamples four rows that lie in `line` side by side, to rows `across` bytes apart in planes `half` bytes apart. */
+function fourRows(
+  line: usize,
+  bounds: usize,
+  weights: usize,
+  taps: i32,
+  width: i32,
+  flip: i32,
+  to: usize,
+  across: usize,
+  half: usize,
+): void {
+  for (let x = 0; x < width; x += 4) {
+    // Four pixels; past the last one it is repeated.
+    for (let i = 0; i < 4; i++) {
+      const column = min(x + i, width - 1);
+      const place = <usize>(flip ? width - 1 - column : column);
+      let at = line + <usize>load<i32>(bounds + (place << 3)) * 48;
+      let weight = weights + ((place * <usize>taps) << 2);
+      const stop = weight + ((<usize>load<i32>(bounds + (place << 3), 4)) << 2);
+      let r = f32x4.splat(0);
+      let g = r;
+      let b = r;
+      for (; weight < stop; weight += 4) {
+        const w = v128.load32_splat(weight);
+        r = f32x4.add(r, f32x4.mul(w, v128.load(at)));
+        g = f32x4.add(g, f32x4.mul(w, v128.load(at, 16)));
+        b = f32x4.add(b, f32x4.mul(w, v128.load(at, 32)));
+        at += 48;
+      }
+      const kept = quad + ((<usize>i) << 4);
+      v128.store(kept, clamp(r));
+      v128.store(kept, clamp(g), 64);
+      v128.store(kept, clamp(b), 128);
+    }
+    for (let p: usize = 0; p < 3; p++) transpose(quad + (p << 6), to + p * half, across);
+    to += 16;
+  }
 }
 
 /** Four pixels of four rows for each of three channels. */
@@ -540,12 +563,11 @@ export function blur(
   }
 }
 
-/** Writes plane · scale + offset per channel as compact [3, height, width] floats (16 bytes may be written past it). */
+/** plane · scale + offset per channel. */
 export function normalize(
   canvas: usize,
   count: i32,
   stride: i32,
-  target: usize,
   scaleR: f32,
   scaleG: f32,
   scaleB: f32,
@@ -556,12 +578,8 @@ export function normalize(
   for (let p = 0; p < 3; p++) {
     const m = f32x4.splat(p == 0 ? scaleR : p == 1 ? scaleG : scaleB);
     const o = f32x4.splat(p == 0 ? offsetR : p == 1 ? offsetG : offsetB);
-    let from = canvas + ((<usize>(p * stride)) << 2);
-    let to = target + ((<usize>(p * count)) << 2);
-    const end = from + ((<usize>count) << 2);
-    for (; from < end; from += 16) {
-      v128.store(to, f32x4.add(f32x4.mul(v128.load(from), m), o));
-      to += 16;
-    }
+    let at = canvas + ((<usize>(p * stride)) << 2);
+    for (const end = at + ((<usize>count) << 2); at < end; at += 16)
+      v128.store(at, f32x4.add(f32x4.mul(v128.load(at), m), o));
   }
 }

@@ -197,7 +197,7 @@ export function decode(
           symbol = long(dc, next);
           if (symbol == 0) return 0;
         }
-        next <<= symbol & 255;
+        next <<= symbol; // by its last six bits
         bits -= symbol & 255;
         const level = load<i32>(last) + (symbol >> 16);
         store<i32>(last, level);
@@ -209,7 +209,7 @@ export function decode(
             symbol = long(ac, next);
             if (symbol == 0) return 0;
           }
-          next <<= symbol & 255;
+          next <<= symbol; // by its last six bits
           bits -= symbol & 255;
           k += (symbol >> 8) & 255;
           store<i16>(block + ((<usize>load<u8>(places + k)) << 1), symbol >> 16);
@@ -223,7 +223,7 @@ export function decode(
             symbol = long(ac, next);
             if (symbol == 0) return 0;
           }
-          next <<= symbol & 255;
+          next <<= symbol; // by its last six bits
           bits -= symbol & 255;
           k += (symbol >> 8) & 255;
           store<i16>(block + ((<usize>load<u8>(places + k)) << 1), symbol >> 16);

@@ -28,6 +28,7 @@ export interface Kernel {
     flip: 0 | 1,
     line: number,
     middle: number,
+    room: number,
     canvas: number,
     stride: number,
   ): void;
@@ -72,7 +73,6 @@ export interface Kernel {
     canvas: number,
     count: number,
     stride: number,
-    target: number,
     scaleR: number,
     scaleG: number,
     scaleB: number,

@@ -5,7 +5,7 @@ import { augment } from "./augment.ts";
 import { checkBad, type Skipped } from "./bad.ts";
 import { cached } from "./cache.ts";
 import { type Box, draw } from "./plan.ts";
-import type { Part, Pixels, Source } from "./source.ts";
+import type { Glance, Pixels, Source } from "./source.ts";
 import { type ImageView, shapeOf, type ViewSpec } from "./views.ts";
 
 export interface RowOptions {
@@ -38,6 +38,7 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
   const fieldNames = Object.keys(views);
   const imageViews = Object.entries(views).filter((entry): entry is [string, ImageView] => entry[1].kind !== "noise");
   const images = cached(source, cacheBytes);
+  const memory = pixelMemory();
   const allBad = new Map<number, Skipped>();
   const isTried = new Uint8Array(source.length);
   let tried = 0;
@@ -48,17 +49,20 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
   }
 
   /** What the views of an image look at, all together. */
-  function lookedAt(epoch: number, index: number): Part {
-    return (width, height) =>
-      enclosing(imageViews.map(([name, view]) => draw(view, randomOf(name, epoch, index), width, height).crop));
+  function glanceAt(epoch: number, index: number): Glance {
+    return {
+      part: (width, height) =>
+        enclosing(imageViews.map(([name, view]) => draw(view, randomOf(name, epoch, index), width, height).crop)),
+      memory: (bytes) => memory.lend(bytes),
+    };
   }
 
-  async function load(index: number, part: Part): Promise<Pixels | undefined> {
+  async function load(index: number, glance: Glance): Promise<Pixels | undefined> {
     if (allBad.has(index)) return undefined;
     let pixels: Pixels | undefined;
     let reason = "";
     try {
-      pixels = await images.load(index, part);
+      pixels = await images.load(index, glance);
     } catch (error) {
       reason = error instanceof Error ? error.message : String(error);
     }
@@ -69,14 +73,14 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
   }
 
   /** Image `index`, or the first readable one after it; the search goes round once. */
-  async function find(index: number, part: Part): Promise<{ index: number; pixels: Pixels | undefined }> {
+  async function find(index: number, glance: Glance): Promise<{ index: number; pixels: Pixels | undefined }> {
     if (!standIns) {
-      const pixels = await load(index, part);
+      const pixels = await load(index, glance);
       return { index: pixels === undefined ? -1 : index, pixels };
     }
     for (let i = 0; i < source.length; i++) {
       const candidate = (index + i) % source.length;
-      const pixels = await load(candidate, part);
+      const pixels = await load(candidate, glance);
       if (pixels !== undefined) return { index: candidate, pixels };
       checkBad([...allBad.values()], tried, source.length, maxBadShare);
     }
@@ -96,7 +100,7 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
       let pixels: Pixels | undefined = { width: 0, height: 0, data: new Uint8Array(0) };
       if (imageViews.length > 0) {
         for (; started < Math.min(row + concurrentLoads, indices.length); started++) {
-          const next = find(indices[started]!, lookedAt(epoch, indices[started]!));
+          const next = find(indices[started]!, glanceAt(epoch, indices[started]!));
           next.catch(() => undefined); // an earlier row may throw before this one is awaited
           loads.push(next);
         }
@@ -111,8 +115,29 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
         const random = randomOf(name, epoch, indices[row]!);
         augment(pixels, view, random, fields[name]!.subarray(row * length, (row + 1) * length));
       }
+      memory.takeBack(pixels.data);
     }
     return { fields, indices: used, tried: tried - knownTried, bad: [...allBad.values()].slice(knownBad) };
+  };
+}
+
+/** Of larger images, the memory is small beside the work. */
+const mostKept = 2 ** 22;
+
+/** Memory for pixels that is used again and again: half a megabyte of garbage an image costs as much as its view. */
+function pixelMemory() {
+  const lent = new Set<ArrayBufferLike>();
+  const spare: ArrayBufferLike[] = [];
+  return {
+    lend(bytes: number): Uint8Array {
+      let buffer = spare.pop();
+      if (buffer === undefined || buffer.byteLength < bytes) buffer = new ArrayBuffer(bytes);
+      if (bytes <= mostKept) lent.add(buffer);
+      return new Uint8Array(buffer, 0, bytes);
+    },
+    takeBack(pixels: Uint8Array): void {
+      if (lent.delete(pixels.buffer)) spare.push(pixels.buffer);
+    },
   };
 }
 

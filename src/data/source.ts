@@ -21,8 +21,13 @@ export interface Pixels {
   readonly data: Uint8Array;
 }
 
-/** Which pixels of an image of width × height will be looked at. */
-export type Part = (width: number, height: number) => Box;
+/** How somebody looks at an image who does not keep it. A source may make use of that to save time. */
+export interface Glance {
+  /** The part of an image of width × height that is looked at. Other pixels may be anything. */
+  part(width: number, height: number): Box;
+  /** Memory where the pixels may be put; it is used again when they have been looked at. */
+  memory(bytes: number): Uint8Array;
+}
 
 /** What a data set may say an image is for. */
 export type Split = "train" | "validation" | "test";
@@ -46,11 +51,8 @@ export interface Source {
   readonly blocks?: ArrayLike<number>;
   /** How many images may be mixed so that their blocks still fit into what the source keeps. */
   readonly window?: number;
-  /**
-   * Rejects with one sentence that names the image when it cannot be read. With `part`, pixels outside of it may be
-   * left black, which saves time.
-   */
-  load(i: number, part?: Part): Promise<Pixels>;
+  /** Rejects with one sentence that names the image when it cannot be read. */
+  load(i: number, glance?: Glance): Promise<Pixels>;
 }
 
 export const sourceSpec = z.discriminatedUnion("kind", [
