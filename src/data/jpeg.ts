@@ -55,7 +55,7 @@ interface Kernel {
   ): void;
 }
 
-/** The kernel's memory stays as large as the largest image needed: 72 MB for this many pixels. */
+/** The kernel's memory stays as large as the largest image needed: about 80 MB for this many pixels. */
 const maxPixels = 2 ** 24;
 
 /** libjpeg filters no chroma that is narrower than three samples. */

@@ -29,7 +29,7 @@ export interface Rows {
   readonly bad: readonly Skipped[];
 }
 
-/** Loads that run at a time: sharp decodes on other threads, while this one augments. */
+/** Loads that run at a time: files are read, and all but plain JPEG is decoded, on other threads while this one augments. */
 const concurrentLoads = 4;
 
 /** A function that makes rows of `source`, and remembers decoded and unreadable images from call to call. */
