@@ -97,12 +97,14 @@ const order = memory.data<u8>([
 const places = memory.data(64 + 128 + 16);
 const block = memory.data(128 + 16, 16);
 
+/** Zeros that `unstuff` left out. */
+let stuffed: usize = 0;
+
 /**
  * Copies entropy-coded data from `from` up to the next marker, without the zeros that follow bytes of 255, backwards:
  * the first byte is the one before `top`. Eight bytes below a place are then the next 64 bits as a number.
- * Returns the marker's address, or `end`; `stuffed` counts the zeros left out.
+ * Returns the marker's address, or `end`.
  */
-let stuffed: usize = 0;
 function unstuff(from: usize, end: usize, top: usize): usize {
   stuffed = 0;
   const full = i8x16.splat(-1);
@@ -251,10 +253,8 @@ export function decode(
         }
       }
     }
-  if (bottom == down) {
-    const unread = <isize>(length << 3) - (((<isize>(ceiling - 8 - at)) << 3) - bits);
-    if (unread < 0 || unread > 7) return 0;
-  }
+  const unread = <isize>(length << 3) - (((<isize>(ceiling - 8 - at)) << 3) - bits);
+  if (unread < 0 || (unread > 7 && (remaining == 0 || bottom == down))) return 0;
   // What is below the wanted part is not decoded, but it must be there.
   while (from < end && (load<u8>(from, 1) & 0xf8) == 0xd0) from = unstuff(from + 2, end, ceiling);
   return from < end && load<u8>(from, 1) == 0xd9 ? 1 : 0;
