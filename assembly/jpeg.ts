@@ -205,13 +205,14 @@ export function decode(
         store<i32>(last, level);
         store<i16>(block, level);
         let k: usize = 1;
+        // 56 bits last for two symbols, of at most 16 + 11 bits.
         do {
           symbol = load<i32>(ac + ((<usize>(next >> (64 - look))) << 2));
           if (symbol == 0) {
             symbol = long(ac, next);
             if (symbol == 0) return 0;
           }
-          next <<= symbol; // by its last six bits
+          next <<= symbol;
           bits -= symbol & 255;
           k += (symbol >> 8) & 255;
           store<i16>(block + ((<usize>load<u8>(places + k)) << 1), symbol >> 16);
@@ -225,7 +226,7 @@ export function decode(
             symbol = long(ac, next);
             if (symbol == 0) return 0;
           }
-          next <<= symbol; // by its last six bits
+          next <<= symbol;
           bits -= symbol & 255;
           k += (symbol >> 8) & 255;
           store<i16>(block + ((<usize>load<u8>(places + k)) << 1), symbol >> 16);
