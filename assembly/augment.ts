@@ -1,8 +1,8 @@
 // Image augmentation on 32-bit floats, one image at a time: the kernel behind src/data/augment.ts.
 //
 // Colours are 0 to 255. A canvas is three planes (R, G, B) of width × height floats, `stride` floats apart, with
-// stride >= width * height + 4: loops work on four values and may write up to three values past the end of a plane,
-// which the next plane overwrites or the gap absorbs. JavaScript owns the memory and passes byte addresses.
+// stride >= width * height + 16: loops work on four or sixteen values and may write up to fifteen past the end of a plane,
+// into the gap. JavaScript owns the memory and passes byte addresses.
 // Operations follow PIL (and torchvision on PIL images) without its rounding to 8 bits after each of them; those that are
 // defined by levels (posterize, autocontrast, equalize) round to the nearest one first.
 
@@ -62,8 +62,8 @@ function lobe(filter: i32, distance: f64): f64 {
 /**
  * Resamples interleaved 8-bit RGB at `source` (rows `pitch` bytes apart, readable 16 bytes past the end) onto a canvas
  * of width × height, mirrored when `flip`. As in PIL, rows come first and are clamped before columns follow, which
- * shows where bicubic overshoots. Scratch: `line` holds (source columns) * 3 + 20 floats, `middle` (source rows) *
- * width * 4 floats: R, G, B and a lane that nobody reads.
+ * shows where bicubic overshoots. Scratch: `line` holds 4 * ((source columns) * 3 + 20) floats, `middle` three planes of
+ * `room` rows of (width rounded up to 16) floats, where room >= tapsY + 7: the rows that the next columns are made of.
  */
 export function resample(
   source: usize,
@@ -79,62 +79,151 @@ export function resample(
   flip: i32,
   line: usize,
   middle: usize,
+  room: i32,
   canvas: usize,
   stride: i32,
 ): void {
-  const zero = f32x4.splat(0);
   const lastX = boundsX + ((<usize>(width - 1)) << 3);
   const begin = load<i32>(boundsX) * 3;
   const end = (load<i32>(lastX) + load<i32>(lastX, 4)) * 3;
   const lastY = boundsY + ((<usize>(height - 1)) << 3);
-  const top = load<i32>(boundsY);
   const bottom = load<i32>(lastY) + load<i32>(lastY, 4);
-  const across = (<usize>width) << 4;
-  for (let y = top; y < bottom; y++) {
-    const from = source + <usize>(y * pitch);
-    for (let c = begin; c < end; c += 16) {
-      const bytes = v128.load(from + <usize>c);
-      const low = i16x8.extend_low_i8x16_u(bytes);
-      const high = i16x8.extend_high_i8x16_u(bytes);
-      const to = line + ((<usize>c) << 2);
-      v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(low)));
-      v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_u(low)), 16);
-      v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(high)), 32);
-      v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_u(high)), 48);
-    }
-    let to = middle + <usize>(y - top) * across;
-    for (let x = 0; x < width; x++) {
-      let at = line + <usize>load<i32>(boundsX + ((<usize>x) << 3)) * 12;
-      let weight = weightsX + ((<usize>x * tapsX) << 2);
-      const stop = weight + ((<usize>load<i32>(boundsX + ((<usize>x) << 3), 4)) << 2);
-      let sum = zero;
-      for (; weight < stop; weight += 4) {
-        sum = f32x4.add(sum, f32x4.mul(v128.load32_splat(weight), v128.load(at)));
-        at += 12;
-      }
-      v128.store(to, clamp(sum));
-      to += 16;
-    }
-  }
+  const across = (<usize>((width + 15) & ~15)) << 2;
+  const half = <usize>room * across;
   const plane = (<usize>stride) << 2;
+  let first = load<i32>(boundsY); // the row that `middle` begins with
+  let next = first; // the first one that is still to be resampled
   for (let y = 0; y < height; y++) {
-    const rows = middle + <usize>(load<i32>(boundsY + ((<usize>y) << 3)) - top) * across;
-    const column = weightsY + ((<usize>y * tapsY) << 2);
-    const stop = column + ((<usize>load<i32>(boundsY + ((<usize>y) << 3), 4)) << 2);
-    for (let x = 0; x < width; x++) {
-      let at = rows + ((<usize>x) << 4);
-      let sum = zero;
-      for (let weight = column; weight < stop; weight += 4) {
-        sum = f32x4.add(sum, f32x4.mul(v128.load32_splat(weight), v128.load(at)));
-        at += across;
+    const top = load<i32>(boundsY + ((<usize>y) << 3));
+    const count = load<i32>(boundsY + ((<usize>y) << 3), 4);
+    while (next < top + count) {
+      if (next + 4 - first > room) {
+        for (let p: usize = 0; p < 3; p++) {
+          const begin = middle + p * half;
+          memory.copy(begin, begin + <usize>(top - first) * across, <usize>(next - top) * across);
+        }
+        first = top;
       }
-      sum = clamp(sum);
-      const to = canvas + ((<usize>(y * width + (flip ? width - 1 - x : x))) << 2);
-      store<f32>(to, f32x4.extract_lane(sum, 0));
-      store<f32>(to + plane, f32x4.extract_lane(sum, 1));
-      store<f32>(to + 2 * plane, f32x4.extract_lane(sum, 2));
+      for (let c = begin; c < end; c += 16)
+        spread(
+          v128.load(source + <usize>(next * pitch + c)),
+          v128.load(source + <usize>(min(next + 1, bottom - 1) * pitch + c)),
+          v128.load(source + <usize>(min(next + 2, bottom - 1) * pitch + c)),
+          v128.load(source + <usize>(min(next + 3, bottom - 1) * pitch + c)),
+          line + ((<usize>c) << 4),
+        );
+      fourRows(line, boundsX, weightsX, tapsX, width, flip, middle + <usize>(next - first) * across, across, half);
+      next += 4;
+    }
+    const column = weightsY + ((<usize>y * tapsY) << 2);
+    const stop = column + ((<usize>count) << 2);
+    for (let p: usize = 0; p < 3; p++) {
+      const rows = middle + p * half + <usize>(top - first) * across;
+      const to = canvas + p * plane + ((<usize>(y * width)) << 2);
+      for (let x: usize = 0; x < (<usize>width) << 2; x += 64) {
+        let at = rows + x;
+        let a = f32x4.splat(0);
+        let b = a;
+        let c = a;
+        let d = a;
+        for (let weight = column; weight < stop; weight += 4) {
+          const w = v128.load32_splat(weight);
+          a = f32x4.add(a, f32x4.mul(w, v128.load(at)));
+          b = f32x4.add(b, f32x4.mul(w, v128.load(at, 16)));
+          c = f32x4.add(c, f32x4.mul(w, v128.load(at, 32)));
+          d = f32x4.add(d, f32x4.mul(w, v128.load(at, 48)));
+          at += across;
+        }
+        v128.store(to + x, clamp(a));
+        v128.store(to + x, clamp(b), 16);
+        v128.store(to + x, clamp(c), 32);
+        v128.store(to + x, clamp(d), 48);
+      }
     }
   }
+}
+
+/** Resamples four rows that lie in `line` side by side, to rows `across` bytes apart in planes `half` bytes apart. */
+function fourRows(
+  line: usize,
+  bounds: usize,
+  weights: usize,
+  taps: i32,
+  width: i32,
+  flip: i32,
+  to: usize,
+  across: usize,
+  half: usize,
+): void {
+  for (let x = 0; x < width; x += 4) {
+    // Four pixels; past the last one it is repeated.
+    for (let i = 0; i < 4; i++) {
+      const column = min(x + i, width - 1);
+      const place = <usize>(flip ? width - 1 - column : column);
+      let at = line + <usize>load<i32>(bounds + (place << 3)) * 48;
+      let weight = weights + ((place * <usize>taps) << 2);
+      const stop = weight + ((<usize>load<i32>(bounds + (place << 3), 4)) << 2);
+      let r = f32x4.splat(0);
+      let g = r;
+      let b = r;
+      for (; weight < stop; weight += 4) {
+        const w = v128.load32_splat(weight);
+        r = f32x4.add(r, f32x4.mul(w, v128.load(at)));
+        g = f32x4.add(g, f32x4.mul(w, v128.load(at, 16)));
+        b = f32x4.add(b, f32x4.mul(w, v128.load(at, 32)));
+        at += 48;
+      }
+      const kept = quad + ((<usize>i) << 4);
+      v128.store(kept, clamp(r));
+      v128.store(kept, clamp(g), 64);
+      v128.store(kept, clamp(b), 128);
+    }
+    for (let p: usize = 0; p < 3; p++) transpose(quad + (p << 6), to + p * half, across);
+    to += 16;
+  }
+}
+
+/** Four pixels of four rows for each of three channels. */
+const quad = memory.data(3 * 4 * 16, 16);
+/** 16 places of four rows. */
+const mixed = memory.data(4 * 16, 16);
+
+/** 16 bytes of four rows as floats: for each place the four rows. */
+function spread(a: v128, b: v128, c: v128, d: v128, to: usize): void {
+  let even = v128.shuffle<i8>(a, c, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  let odd = v128.shuffle<i8>(b, d, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  v128.store(mixed, v128.shuffle<i8>(even, odd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
+  v128.store(mixed, v128.shuffle<i8>(even, odd, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), 16);
+  even = v128.shuffle<i8>(a, c, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  odd = v128.shuffle<i8>(b, d, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  v128.store(mixed, v128.shuffle<i8>(even, odd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), 32);
+  v128.store(mixed, v128.shuffle<i8>(even, odd, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), 48);
+  for (let from = mixed; from < mixed + 64; from += 16) {
+    const bytes = v128.load(from);
+    const low = i16x8.extend_low_i8x16_u(bytes);
+    const high = i16x8.extend_high_i8x16_u(bytes);
+    v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(low)));
+    v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_u(low)), 16);
+    v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(high)), 32);
+    v128.store(to, f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_u(high)), 48);
+    to += 64;
+  }
+}
+
+/** Transposes 4 × 4 floats, to rows `across` bytes apart. */
+function transpose(from: usize, to: usize, across: usize): void {
+  const a = v128.load(from);
+  const b = v128.load(from, 16);
+  const c = v128.load(from, 32);
+  const d = v128.load(from, 48);
+  const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
+  const ab2 = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
+  const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
+  const cd2 = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
+  v128.store(to, v128.shuffle<i64>(ab, cd, 0, 2));
+  v128.store(to + across, v128.shuffle<i64>(ab, cd, 1, 3));
+  v128.store(to + 2 * across, v128.shuffle<i64>(ab2, cd2, 0, 2));
+  v128.store(to + 3 * across, v128.shuffle<i64>(ab2, cd2, 1, 3));
 }
 
 function luma(r: v128, g: v128, b: v128): v128 {
@@ -474,12 +563,11 @@ export function blur(
   }
 }
 
-/** Writes plane · scale + offset per channel as compact [3, height, width] floats (16 bytes may be written past it). */
+/** plane · scale + offset per channel. */
 export function normalize(
   canvas: usize,
   count: i32,
   stride: i32,
-  target: usize,
   scaleR: f32,
   scaleG: f32,
   scaleB: f32,
@@ -490,12 +578,8 @@ export function normalize(
   for (let p = 0; p < 3; p++) {
     const m = f32x4.splat(p == 0 ? scaleR : p == 1 ? scaleG : scaleB);
     const o = f32x4.splat(p == 0 ? offsetR : p == 1 ? offsetG : offsetB);
-    let from = canvas + ((<usize>(p * stride)) << 2);
-    let to = target + ((<usize>(p * count)) << 2);
-    const end = from + ((<usize>count) << 2);
-    for (; from < end; from += 16) {
-      v128.store(to, f32x4.add(f32x4.mul(v128.load(from), m), o));
-      to += 16;
-    }
+    let at = canvas + ((<usize>(p * stride)) << 2);
+    for (const end = at + ((<usize>count) << 2); at < end; at += 16)
+      v128.store(at, f32x4.add(f32x4.mul(v128.load(at), m), o));
   }
 }

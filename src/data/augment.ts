@@ -31,17 +31,18 @@ export function apply(
   const { crop, resize, window, operations } = plan;
   const { width, height } = window;
   const count = width * height;
-  const stride = (count + 7) & ~3;
+  const stride = (count + 19) & ~3;
   const pitch = pixels.width * 3;
   const cubic = plan.interpolation === "bicubic" ? 1 : 0;
   const tapsX = taps(cubic, crop.width / resize.width);
   const tapsY = taps(cubic, crop.height / resize.height);
   const windows = operations.map((operation) => (operation.op === "blur" ? boxWindow(operation.sigma) : []));
   const longest = Math.max(0, ...windows.map((window) => window.length));
-  const lineLength = Math.max(crop.width * 3 + 20, width + 2 * longest + 4);
-  // `middle` holds the half-resized image first and later a plane of the operation at hand.
-  const middleLength = Math.max(crop.height * width * 4, stride);
-  const { source, boundsX, weightsX, boundsY, weightsY, line, middle, weights, canvas, target } = reserve({
+  const lineLength = Math.max(4 * (crop.width * 3 + 20), width + 2 * longest + 4);
+  // `middle` holds rows of the half-resized image first and later a plane of the operation at hand.
+  const room = 2 * (tapsY + 8);
+  const middleLength = Math.max(3 * room * ((width + 15) & ~15), stride);
+  const { source, boundsX, weightsX, boundsY, weightsY, line, middle, weights, canvas } = reserve({
     source: crop.height * pitch + 16,
     boundsX: width * 8,
     weightsX: width * tapsX * 4,
@@ -51,7 +52,6 @@ export function apply(
     middle: middleLength * 4,
     weights: longest * 4,
     canvas: 3 * stride * 4,
-    target: count * 12 + 16,
   });
 
   bytesAt(source, crop.height * pitch).set(pixels.data.subarray(crop.top * pitch, (crop.top + crop.height) * pitch));
@@ -74,6 +74,7 @@ export function apply(
     flip,
     line,
     middle,
+    room,
     canvas,
     stride,
   );
@@ -119,8 +120,9 @@ export function apply(
         break;
     }
   const [r, g, b] = [1 / (255 * std[0]), 1 / (255 * std[1]), 1 / (255 * std[2])];
-  kernel.normalize(canvas, count, stride, target, r, g, b, -mean[0] / std[0], -mean[1] / std[1], -mean[2] / std[2]);
-  out.set(floatsAt(target, count * 3));
+  kernel.normalize(canvas, count, stride, r, g, b, -mean[0] / std[0], -mean[1] / std[1], -mean[2] / std[2]);
+  for (let channel = 0; channel < 3; channel++)
+    out.set(floatsAt(canvas + channel * stride * 4, count), channel * count);
   if (plan.erase !== undefined) erase(out, plan.erase, width, height);
 }
 

@@ -1,9 +1,12 @@
-/** Image files to pixels, through sharp (libvips). */
+/** Image files to pixels: plain JPEG by our own decoder, everything else through sharp (libvips). */
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
 import sharp, { type Metadata } from "sharp";
 import { formatOf } from "./image-format.ts";
-import type { Pixels } from "./source.ts";
+import { decodeBaseline } from "./jpeg.ts";
+import { baselineHeader } from "./jpeg-header.ts";
+import type { Glance, Pixels } from "./source.ts";
 
 /** File name endings that are read, in lower case. They say which files are images; how one is read its bytes say. */
 export const imageExtensions: readonly string[] = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".avif"];
@@ -22,9 +25,14 @@ const maxPixels = 2 ** 28;
  * Warnings about a file are ignored. Rejects with what is wrong with it: other formats, a truncated or broken file, more
  * than 2^28 pixels, samples that are neither 8 nor 16 bits.
  */
-export async function decode(file: string | Uint8Array, shortSide?: number): Promise<Pixels> {
-  const bytes = typeof file === "string" ? await readFile(file) : file;
+export async function decode(file: string | Uint8Array, shortSide?: number, glance?: Glance): Promise<Pixels> {
+  const bytes = typeof file === "string" ? await contentOf(file) : file;
   const format = formatOf(bytes);
+  const header = format === "JPEG" ? baselineHeader(bytes) : undefined;
+  if (header !== undefined && Math.min(header.width, header.height) <= (shortSide ?? Infinity)) {
+    const pixels = decodeBaseline(bytes, header, glance);
+    if (pixels !== undefined) return pixels; // else sharp says what is wrong with the file, or reads it all the same
+  }
   const fail = (error: Error): never => {
     throw new Error(reasonOf(error, format), { cause: error });
   };
@@ -42,10 +50,36 @@ export async function decode(file: string | Uint8Array, shortSide?: number): Pro
   return { width: info.width, height: info.height, data };
 }
 
+/** A read that takes longer than this, in milliseconds, waited for its disk. */
+const quick = 2;
+/** Reads that wait elsewhere before it is tried here again. */
+const patience = 16;
+let waiting = 0;
+
+/**
+ * The bytes of a file. Read on this thread while that is quick: passing a file that is in memory through other threads
+ * takes longer than reading it. From a slow disk several files are read at a time.
+ */
+async function contentOf(path: string): Promise<Buffer> {
+  if (waiting > 0) {
+    waiting--;
+    return readFile(path);
+  }
+  const start = performance.now();
+  const bytes = readFileSync(path);
+  if (performance.now() - start > quick) waiting = patience;
+  return bytes;
+}
+
 /** `decode` of a file, or of what is being read of it, called `name` in messages. Rejects with one sentence. */
-export async function readImage(file: string | Promise<Uint8Array>, name: string, shortSide?: number): Promise<Pixels> {
+export async function readImage(
+  file: string | Promise<Uint8Array>,
+  name: string,
+  shortSide?: number,
+  glance?: Glance,
+): Promise<Pixels> {
   try {
-    return await decode(await file, shortSide);
+    return await decode(await file, shortSide, glance);
   } catch (error) {
     const reason = error instanceof Error ? error.message.trim().split("\n")[0] : String(error);
     throw new Error(`cannot read image ${name}: ${reason}`, { cause: error });

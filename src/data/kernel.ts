@@ -1,4 +1,5 @@
-/** The augmentation kernel (assembly/augment.ts), one instance and one memory per thread, and room in that memory. */
+/** The augmentation kernel of this thread (assembly/augment.ts). */
+import { openKernel } from "./kernel-memory.ts";
 
 /** Exports of assembly/augment.ts; addresses and strides as described there. */
 export interface Kernel {
@@ -27,6 +28,7 @@ export interface Kernel {
     flip: 0 | 1,
     line: number,
     middle: number,
+    room: number,
     canvas: number,
     stride: number,
   ): void;
@@ -71,7 +73,6 @@ export interface Kernel {
     canvas: number,
     count: number,
     stride: number,
-    target: number,
     scaleR: number,
     scaleG: number,
     scaleB: number,
@@ -81,43 +82,6 @@ export interface Kernel {
   ): void;
 }
 
-const memory = new WebAssembly.Memory({ initial: 1 });
 const file = new URL("../kernels/augment.wasm", import.meta.url);
-const code =
-  file.protocol === "file:"
-    ? await (await import("node:fs/promises")).readFile(file)
-    : await (await fetch(file)).arrayBuffer(); // in a browser
-const { exports } = await WebAssembly.instantiate(await WebAssembly.compile(code), { env: { memory } });
 
-/** The kernel of this thread. */
-export const kernel = exports as unknown as Kernel;
-
-/**
- * Addresses for blocks of the given sizes (in bytes), 16-byte aligned, one after the other. They stay valid until the
- * next call: an augmentation asks once, for all that it needs.
- */
-export function reserve<Name extends string>(sizes: Readonly<Record<Name, number>>): Record<Name, number> {
-  let end = align(kernel.heapBase());
-  const addresses: Record<Name, number> = { ...sizes };
-  for (const name in sizes) {
-    addresses[name] = end;
-    end = align(end + sizes[name]);
-  }
-  const missing = end - memory.buffer.byteLength;
-  if (missing > 0) memory.grow(Math.ceil(missing / 65536));
-  return addresses;
-}
-
-/** Bytes of the kernel's memory. Take a fresh view after `reserve`, which may move it. */
-export function bytesAt(address: number, length: number): Uint8Array {
-  return new Uint8Array(memory.buffer, address, length);
-}
-
-/** Floats of the kernel's memory. */
-export function floatsAt(address: number, length: number): Float32Array {
-  return new Float32Array(memory.buffer, address, length);
-}
-
-function align(address: number): number {
-  return (address + 15) & ~15;
-}
+export const { kernel, reserve, bytesAt, floatsAt } = await openKernel<Kernel>(file);

@@ -56,7 +56,7 @@ export const list: IndexedKind<z.infer<typeof listSpec>> = {
       name: path,
       split,
       splitHelp: "a word after each label, one of train, val and test",
-      load: (i) => readImage(resolve(folder, idOf(index, i)), idOf(index, i), shortSide),
+      load: (i, glance) => readImage(resolve(folder, idOf(index, i)), idOf(index, i), shortSide, glance),
     });
   },
 };

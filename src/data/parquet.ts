@@ -86,7 +86,7 @@ export const parquet: IndexedKind<z.infer<typeof parquetSpec>> = {
       split,
       splitHelp: archiveSplitHelp,
       window: Math.max(1, Math.floor(mixedBytes / bytesPerImage(index))),
-      load: (i) => readImage(bytes(i), idOf(index, i), shortSide),
+      load: (i, glance) => readImage(bytes(i), idOf(index, i), shortSide, glance),
     });
   },
 };

@@ -9,6 +9,7 @@ import type { BoundKind, ImageIndex, IndexedKind } from "./image-index.ts";
 import { keptIndex } from "./kept-index.ts";
 import { list, listSpec } from "./list.ts";
 import { parquet, parquetSpec } from "./parquet.ts";
+import type { Box } from "./plan.ts";
 import { openSynthetic, syntheticSpec } from "./synthetic.ts";
 import { tar, tarSpec } from "./tar.ts";
 import { zip, zipSpec } from "./zip.ts";
@@ -18,6 +19,14 @@ export interface Pixels {
   readonly width: number;
   readonly height: number;
   readonly data: Uint8Array;
+}
+
+/** How somebody looks at an image who does not keep it. A source may make use of that to save time. */
+export interface Glance {
+  /** The part of an image of width × height that is looked at. Other pixels may be anything. */
+  part(width: number, height: number): Box;
+  /** Memory where the pixels may be put; it is used again when they have been looked at. */
+  memory(bytes: number): Uint8Array;
 }
 
 /** What a data set may say an image is for. */
@@ -43,7 +52,7 @@ export interface Source {
   /** How many images may be mixed so that their blocks still fit into what the source keeps. */
   readonly window?: number;
   /** Rejects with one sentence that names the image when it cannot be read. */
-  load(i: number): Promise<Pixels>;
+  load(i: number, glance?: Glance): Promise<Pixels>;
 }
 
 export const sourceSpec = z.discriminatedUnion("kind", [

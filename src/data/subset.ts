@@ -14,7 +14,7 @@ export function subset(source: Source, indices: ArrayLike<number>): Source {
     ...(source.split === undefined ? {} : { split: (i: number) => source.split!(indices[i]!) }),
     ...(blocks === undefined ? {} : { blocks }),
     ...(source.window === undefined ? {} : { window: source.window }),
-    load: (i) => source.load(indices[i]!),
+    load: (i, glance) => source.load(indices[i]!, glance),
   };
   const whole = descriptionOf(source);
   if (whole === undefined) return part;
@@ -38,7 +38,7 @@ export function slice(source: Source, first: number, length: number): Source {
             ...Array.from(source.blocks, (start) => start - first).filter((start) => start > 0 && start < length),
           ]),
         }),
-    load: (i) => source.load(first + i),
+    load: (i, glance) => source.load(first + i, glance),
   };
 }
 

@@ -52,7 +52,7 @@ export const zip: IndexedKind<z.infer<typeof zipSpec>> = {
       name: path,
       split,
       splitHelp: `folders named train and test (or val) in it, or ${archiveSplitHelp}`,
-      load: (i) => readImage(load(i), idOf(index, i), shortSide),
+      load: (i, glance) => readImage(load(i), idOf(index, i), shortSide, glance),
     });
   },
 };
