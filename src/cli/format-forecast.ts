@@ -52,17 +52,17 @@ function stages(plan: Forecast): string {
     ["batch, images", ({ batch }) => whole(batch)],
     ["micro-batch, images", ({ work }) => whole(work.microBatch)],
     ["steps", ({ steps, epochs, stepsPerEpoch }) => `${whole(epochs)} × ${whole(stepsPerEpoch)} = ${whole(steps)}`],
-    ["parameters of the encoder", (stage) => millions(parameters(stage).encoder), "counted, with the position table"],
-    ["of the decoder", (stage) => millions(parameters(stage).decoder), "counted"],
-    ["of the heads", (stage) => millions(parameters(stage).heads), "counted"],
-    ["of these trained", (stage) => millions(parameters(stage).trained), "counted"],
+    ["parameters of the encoder", (stage) => count(parameters(stage).encoder), "counted, with the position table"],
+    ["of the decoder", (stage) => count(parameters(stage).decoder), "counted"],
+    ["of the heads", (stage) => count(parameters(stage).heads), "counted"],
+    ["of these trained", (stage) => count(parameters(stage).trained), "counted"],
     [
       "GFLOP per image",
-      ({ work }) => (work.operations.perImage / 1e9).toFixed(1),
+      ({ work }) => significant(work.operations.perImage / 1e9),
       "counted: matrix products, 2 per multiply-add",
     ],
-    ["TFLOP of the loss over the batch", ({ work }) => tera(work.operations.perBatch), "the same"],
-    ["TFLOP per step", (stage) => tera(operations(stage)), "the same, of all images"],
+    ["TFLOP of the loss over the batch", ({ work }) => significant(work.operations.perBatch / 1e12), "the same"],
+    ["TFLOP per step", (stage) => significant(operations(stage) / 1e12), "the same, of all images"],
   ]);
 }
 
@@ -113,7 +113,7 @@ function time(plan: Forecast, rehearsals: readonly Rehearsal[]): string {
         ];
   return table(`a step on ${processes(plan.processes)}`, plan, [
     ...timed,
-    ["GFLOP/s of a process", ({ speed }) => whole(Math.round(speed.operationsPerSecond / 1e9)), how("from that step")],
+    ["GFLOP/s of a process", ({ speed }) => significant(speed.operationsPerSecond / 1e9), how("from that step")],
     ["encode and back, own images", seconds("encode"), "operations / speed"],
     [
       "loss over the whole batch",
@@ -176,8 +176,18 @@ function assumptions({ workers }: Recipe, plan: Forecast, { rehearsals, load }: 
 
 const whole = (n: number) => n.toLocaleString("en");
 const processes = (n: number) => (n === 1 ? "one process" : `${whole(n)} processes`);
-const millions = (n: number) => (n === 0 ? "–" : `${(n / 1e6).toFixed(1)} M`);
-const tera = (n: number) => (n === 0 ? "–" : (n / 1e12).toFixed(n < 1e12 ? 3 : 1));
+/** Three digits, or whole; `–` for nothing. */
+function significant(n: number): string {
+  if (n === 0) return "–";
+  return n >= 100 ? whole(Math.round(n)) : String(Number(n.toPrecision(3)));
+}
+
+/** `85.8 M`, `6.9 k`; `–` for nothing. */
+export function count(n: number): string {
+  if (n === 0) return "–";
+  if (n >= 1e5) return `${(n / 1e6).toFixed(1)} M`;
+  return n >= 1000 ? `${(n / 1e3).toFixed(1)} k` : String(n);
+}
 
 /** `1.4 GB`, `50 MB`; `–` for nothing. */
 function bytes(n: number): string {

@@ -4,6 +4,7 @@ import { rehearse, type Rehearsal } from "../train/rehearse.ts";
 import type { Recipe } from "../train/recipe.ts";
 import { chooseRecipe } from "./choose-recipe.ts";
 import { imagesHelp } from "./data.ts";
+import { count } from "./format-forecast.ts";
 import { setting, whole, wholeOrAuto } from "./options.ts";
 import { createOutput } from "./progress.ts";
 import type { RecipeOptions } from "./recipe-options.ts";
@@ -77,7 +78,7 @@ function formatRehearsals({ name, model }: Recipe, rehearsals: readonly Rehearsa
   ];
   const rows = rehearsals.flatMap(({ stage, batch, microBatch, trained, losses, seconds, updateSeconds, mostBytes }) =>
     losses.map((loss, i) => [
-      ...(i === 0 ? [stage, String(batch), String(microBatch), `${(trained / 1e6).toFixed(1)} M`] : ["", "", "", ""]),
+      ...(i === 0 ? [stage, String(batch), String(microBatch), count(trained)] : ["", "", "", ""]),
       String(i + 1),
       loss.toFixed(4),
       seconds[i]!.toFixed(2),

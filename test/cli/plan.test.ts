@@ -88,7 +88,7 @@ describe("rehearse", () => {
 
   it("of one stage says what it took", async () => {
     const text = await run("rehearse", file, "--stage", "cl", "--steps", "3");
-    expect(text).toMatch(/^cl +8 +8 +0\.0 M +1 +\d+\.\d{4} /m);
+    expect(text).toMatch(/^cl +8 +8 +\d+\.\d k +1 +\d+\.\d{4} /m);
     expect(text).toMatch(/^ +3 +\d+\.\d{4} /m);
     expect(await sentence("rehearse", file, "--stage", "x")).toContain("has no stage x; its stages are mim, cl");
   });
