@@ -125,7 +125,7 @@ export function lossGraph(recipe: Recipe, stage: Stage, batch: number): Readonly
 
 /** Loss and gradients in one graph, as an uncoupled objective or a batch in one piece has them. */
 function traceWhole(objective: Objective, stage: Stage, batch: number) {
-  const { scope, loss, trainable } = trace(objective, batch);
+  const { scope, loss, trainable } = trace(objective, batch, { recompute: stage.recompute ?? false });
   const learning = trainable.filter(({ name }) => !treatment(stage.rates, name).frozen);
   const gradients = grad(loss, learning.map(valueOf));
   const outputs = [loss, ...known(gradients)];
@@ -139,12 +139,12 @@ function traceWhole(objective: Objective, stage: Stage, batch: number) {
 
 /** The exact step in parts: encode, loss over the whole batch, and the way back through the encoder per micro-batch. */
 function traceParts(objective: Objective, stage: Stage, microBatch: number, batch: number) {
-  const { scope, encoded, trainable, rows } = encodeAlone(objective, microBatch);
-  const learning = trainable(stage);
+  const { scope, encoded, trainable, rows } = encodeAlone(objective, stage, microBatch);
+  const learning = trainable();
   const lossOf = (images: number) => {
     const inputs = rows(images);
     const { loss } = objective.loss(scope, inputs);
-    const all = trainable(stage); // with the heads, which the loss has declared
+    const all = trainable(); // with the heads, which the loss has declared
     const gradients = grad(loss, [...all.map(valueOf), ...Object.values(inputs)]);
     return { inputs, outputs: [loss, ...known(gradients)], cotangents: gradients.slice(all.length) };
   };
@@ -173,8 +173,8 @@ function traceParts(objective: Objective, stage: Stage, microBatch: number, batc
 }
 
 /** `encode` of a micro-batch; `rows` are inputs in the place of what it gives for so many images. */
-function encodeAlone(objective: Objective, microBatch: number) {
-  const scope = new Scope();
+function encodeAlone(objective: Objective, { rates, recompute = false }: Stage, microBatch: number) {
+  const scope = new Scope("", undefined, { recompute });
   const fields = Object.entries(objective.fields).map(
     ([name, shape]) => [name, op.input(`batch.${name}`, "float32", [microBatch, ...shape])] as const,
   );
@@ -182,7 +182,7 @@ function encodeAlone(objective: Objective, microBatch: number) {
   return {
     scope,
     encoded,
-    trainable: ({ rates }: Stage) =>
+    trainable: () =>
       trainableOf(objective, scope.variables.values()).filter(({ name }) => !treatment(rates, name).frozen),
     rows: (images: number): Record<string, Value> =>
       Object.fromEntries(

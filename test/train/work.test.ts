@@ -102,4 +102,15 @@ describe("a stage of the whole", () => {
     expect(small("mim", changes).work(4).gathered).toEqual({ bytes: 0, messages: 0 });
     expect(() => small("cl", changes).work(3)).toThrow("cannot be shared by 3 processes");
   });
+
+  it("that computes its blocks again keeps less and does more", () => {
+    for (const microBatch of [4, 16])
+      for (const name of ["mim", "cl"] as const) {
+        const changes = { batch: 16, microBatch };
+        const [kept, again] = [false, true].map((recompute) => small(name, { ...changes, recompute }).work());
+        expect(again!.bytes.microBatch).toBeLessThan(0.7 * kept!.bytes.microBatch);
+        expect(again!.operations.perImage).toBeGreaterThan(1.1 * kept!.operations.perImage);
+        expect(again!.parameters).toEqual(kept!.parameters);
+      }
+  });
 });
