@@ -1,7 +1,8 @@
 /** layergraft as a library: pre-train an encoder, measure it, use it. */
 
 // Train and measure: what the command line does, as functions.
-export { pretrain, type PretrainOptions, type PretrainResult } from "./train/pretrain.ts";
+export { assistPretrain, pretrain, type PretrainOptions, type PretrainResult } from "./train/pretrain.ts";
+export { launched } from "./dist/collective.ts";
 export { baselines, type Contender, evaluate, evaluateEncoders, type EvaluateOptions } from "./train/evaluate.ts";
 export { analyse, analyseEncoders, type AnalyseOptions } from "./train/analyse.ts";
 export { fineTune, type FineTuned, type FineTuneData, type FineTuneOptions } from "./train/finetune.ts";

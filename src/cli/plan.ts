@@ -37,6 +37,7 @@ export function planCommand(): Command {
     .option("--processes <n>", "that share every batch", whole(), 1)
     .option("--batch <n>", "images per step", whole(2))
     .option("--micro-batch <n>", "images per run of the graph: a number that divides the batch, or auto", wholeOrAuto)
+    .option("--recompute", "compute each block again in the backward pass: about half of the activations' memory")
     .option("--model <name>", "of a method (default: chosen for the images)")
     .option("--epochs <n>", "of each stage of a method", positive)
     .option("--parent <checkpoint>", "the encoder in this file takes the place of the first of two stages")

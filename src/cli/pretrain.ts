@@ -38,6 +38,7 @@ export function pretrainCommand(): Command {
     .option("--epochs <n>", "of each stage (default: what fits in --hours)", positive)
     .option("--batch <n>", "images per step", whole(2))
     .option("--micro-batch <n>", "images per run of the graph: a number that divides the batch, or auto", wholeOrAuto)
+    .option("--recompute", "compute each block again in the backward pass: about half of the activations' memory")
     .option("--learning-rate <rate>", "peak, for a batch of 256", positive)
     .option("--hours <n>", "time to aim for when --epochs is not given (default: 8)", positive)
     .option("--seed <n>", "same seed, same result", whole(0))
@@ -126,6 +127,7 @@ async function resumeRun(images: string | undefined, { out, ...options }: Option
     "epochs",
     "batch",
     "microBatch",
+    "recompute",
     "learningRate",
     "hours",
     "seed",

@@ -12,6 +12,7 @@ export interface RecipeOptions {
   readonly epochs?: number;
   readonly batch?: number;
   readonly microBatch?: number | "auto";
+  readonly recompute?: boolean;
   readonly learningRate?: number;
   readonly hours?: number;
   readonly seed?: number;

@@ -28,6 +28,7 @@ export function rehearseCommand(): Command {
     .option("--stage <name>", "this stage only")
     .option("--batch <n>", "images per step", whole(2), 8)
     .option("--micro-batch <n>", "images per run of the graph: a number that divides the batch, or auto", wholeOrAuto)
+    .option("--recompute", "compute each block again in the backward pass: about half of the activations' memory")
     .option("--model <name>", "of a method (default: chosen for the images)")
     .option("--set <key=value>", "any setting of the recipe, e.g. model.depth=6; may be repeated", setting)
     .option("--seed <n>", "of weights and images", whole(0))

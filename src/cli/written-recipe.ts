@@ -31,12 +31,12 @@ export function recipeWithoutImages(options: RecipeOptions): Recipe {
 /** The checked recipe with what can be said of any. */
 export function settled(
   chosen: RecipeInput,
-  { seed, threads, batch, microBatch, set = [], recipe: name }: RecipeOptions,
+  { seed, threads, batch, microBatch, recompute, set = [], recipe: name }: RecipeOptions,
 ): Recipe {
   const changed = { ...chosen, ...defined({ seed, threads }) };
   // a method has chosen its learning rate for the batch already
-  const sized = { batch: isMethod(name) ? undefined : batch, microBatch };
-  const unsized = sized.batch === undefined && sized.microBatch === undefined;
+  const sized = { batch: isMethod(name) ? undefined : batch, microBatch, recompute };
+  const unsized = Object.values(sized).every((each) => each === undefined);
   return defineRecipe(applySettings(unsized ? changed : withBatch(defineRecipe(changed), sized), set));
 }
 

@@ -67,6 +67,7 @@ export function automatic(options: AutomaticOptions): RecipeInput {
         epochs: options.epochs?.cl ?? epochs,
         batch,
         learningRate,
+        ...(batch <= fittingBatch(tokens, model) ? {} : { microBatch: microBatchFor(batch, 2 * tokens) }),
         ...contrastFor(model),
         ...options.cl,
       },
@@ -137,10 +138,15 @@ function chooseModel({ model: name, images, shortSide, imageSize, patchSize }: A
   return { ...preset, imageSize: size, patchSize: patch };
 }
 
-/** Contrast wants many negatives, memory sets the limit: the activations of a whole batch of two views are alive at once. */
-function chooseBatch(images: number, tokens: number, { width, depth, heads }: VitConfig): number {
+/** The largest batch of which the activations of two views can be alive at once. */
+function fittingBatch(tokens: number, { width, depth, heads }: VitConfig): number {
   const bytesPerImage = 2 * depth * 4 * (tokens * width * 22 + 3 * heads * tokens ** 2);
-  const fits = (0.35 * totalmem()) / bytesPerImage;
+  return (0.35 * totalmem()) / bytesPerImage;
+}
+
+/** Contrast wants many negatives; a batch that memory does not hold has its price, so it is for those who ask for it. */
+function chooseBatch(images: number, tokens: number, model: VitConfig): number {
+  const fits = fittingBatch(tokens, model);
   const steps = images / 20; // at least some twenty steps an epoch
   const power = Math.floor(Math.log2(Math.max(8, Math.min(256, fits, steps))));
   return 2 ** power;

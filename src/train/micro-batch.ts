@@ -10,15 +10,17 @@ export interface BatchChoice {
   readonly batch?: number | undefined;
   /** Images per run of the graph; `auto`: what keeps activations in cache and fits in memory. */
   readonly microBatch?: number | "auto" | undefined;
+  /** Whether blocks are computed again in the backward pass. */
+  readonly recompute?: boolean | undefined;
 }
 
 /**
  * The recipe with another batch or micro-batch in every stage. Throws when a micro-batch does not divide a batch; one that
  * nobody asked for stays, where it divides the new batch, and a batch that was computed in one piece stays in one.
  */
-export function withBatch(recipe: Recipe, { batch, microBatch }: BatchChoice): Recipe {
+export function withBatch(recipe: Recipe, { batch, microBatch, recompute }: BatchChoice): Recipe {
   const stages = recipe.stages.map((stage) => {
-    const sized = { ...stage, batch: batch ?? stage.batch };
+    const sized = { ...stage, batch: batch ?? stage.batch, recompute: recompute ?? stage.recompute };
     const kept = stage.microBatch === stage.batch ? sized.batch : stage.microBatch;
     const size = microBatch ?? (sized.batch % kept === 0 ? kept : "auto");
     if (size !== "auto" && sized.batch % size !== 0)
@@ -37,7 +39,7 @@ export function autoMicroBatch(recipe: Recipe, stage: Stage, memory: number = ma
   let microBatch = cachedMicroBatch(recipe, stage);
   const fits = () => {
     const { bytes } = stageWork(recipe, { ...stage, microBatch });
-    return Object.values(bytes).reduce((sum, each) => sum + each, 0) < 0.8 * memory;
+    return Object.values(bytes).reduce((sum, each) => sum + each, 0) < 0.5 * memory; // the runtime adds up to two thirds
   };
   while (microBatch > 1 && !fits()) {
     microBatch--;

@@ -28,7 +28,13 @@ describe("automatic", () => {
       expect(stage.epochs).toBeGreaterThanOrEqual(10);
       expect(stage.epochs).toBeLessThanOrEqual(300);
     }
-    expect(stages[1]!.microBatch).toBe(stages[1]!.batch); // contrast couples the batch
+    expect(stages[1]!.microBatch).toBe(stages[1]!.batch); // one pass is cheaper than two
+  });
+
+  it("cuts a batch that memory does not hold", () => {
+    const [mim, cl] = choose({ images: 100_000, shortSide: 400, model: "vit-base/16", batch: 4096 }).stages;
+    expect([mim!.batch, cl!.batch]).toEqual([4096, 4096]);
+    expect([mim!.microBatch, cl!.microBatch]).toEqual([32, 4]);
   });
 
   it("keeps what is asked for", () => {

@@ -46,6 +46,13 @@ describe("another batch", () => {
   });
 });
 
+it("blocks are computed again where that is asked for", () => {
+  const asked = withBatch(recipe, { recompute: true });
+  expect(asked.stages.map(({ recompute }) => recompute)).toEqual([true, true]);
+  expect(sizesOf(asked)).toEqual(sizesOf(recipe));
+  expect(withBatch(recipe, { batch: 8 }).stages.map(({ recompute }) => recompute)).toEqual([undefined, undefined]);
+});
+
 describe("auto", () => {
   it("keeps about 1,500 rows of tokens in cache", () => {
     // 2 views × 197 tokens; a quarter of 196 patches and the class token
@@ -54,7 +61,7 @@ describe("auto", () => {
   });
   it("and takes fewer images where memory is small", () => {
     const needs = (microBatch: number) =>
-      Object.values(stageWork(recipe, { ...cl, microBatch }).bytes).reduce((a, b) => a + b) / 0.8;
+      Object.values(stageWork(recipe, { ...cl, microBatch }).bytes).reduce((a, b) => a + b) / 0.5;
     expect(autoMicroBatch(recipe, cl, 1.01 * needs(4))).toBe(4);
     expect(autoMicroBatch(recipe, cl, 0.99 * needs(4))).toBe(2);
     expect(autoMicroBatch(recipe, cl, 1e9)).toBe(1);
