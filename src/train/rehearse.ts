@@ -36,11 +36,15 @@ export interface Rehearsal {
 
 /**
  * `steps` steps of a stage at its peak learning rate, from fresh weights, on synthetic drawings under the stage's own views,
- * in this process. Nothing is written.
+ * in this process. Nothing is written. Throws when the recipe has no such stage.
  */
 export async function rehearseHere(recipe: Recipe, options: RehearseOptions): Promise<Rehearsal> {
   const { stage: name, steps, lossOf } = options;
-  const stage = recipe.stages.find((each) => each.name === name)!;
+  const stage = recipe.stages.find((each) => each.name === name);
+  if (stage === undefined) {
+    const names = recipe.stages.map((each) => each.name);
+    throw new Error(`${recipe.name} has no stage ${name}; its stages are ${names.join(", ")}`);
+  }
   const { imageSize } = recipe.model;
   const data = { kind: "synthetic" as const, length: stage.batch * steps, size: imageSize, seed: recipe.seed };
   const { limit: _, ...rest } = recipe;

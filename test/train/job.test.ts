@@ -137,7 +137,7 @@ describe.skipIf(!hasMpi)("a job", () => {
     );
     expect(ended.code).not.toBe(0);
     expect(ended.text).toContain(
-      "the training process ended unexpectedly (signal SIGKILL); the run can be resumed from its newest checkpoint",
+      `training process 1 on ${hostname()} ended unexpectedly (signal SIGKILL); the run can be resumed from its newest checkpoint`,
     );
     expect(pids.length).toBe(2);
     await until(() => !pids.some(isAlive));
