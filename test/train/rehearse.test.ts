@@ -32,3 +32,9 @@ it("tells what went wrong in the other process", async () => {
     "is not a multiple of the number of heads 3",
   );
 });
+
+it("tells which stages there are", async () => {
+  await expect(rehearse(recipe, { stage: "graft", steps: 1 })).rejects.toThrow(
+    "has no stage graft; its stages are mim, cl",
+  );
+});
