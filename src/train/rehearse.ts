@@ -1,5 +1,6 @@
 /** Real steps of a stage on made-up images: what a run would do, without the run. */
 import { fork } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { fold, key, Random } from "../tensor/random.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { tensor } from "../tensor/tensor.ts";
@@ -73,8 +74,14 @@ export async function rehearseHere(recipe: Recipe, options: RehearseOptions): Pr
     seconds,
     updateSeconds,
     ...(lossSeconds === undefined ? {} : { lossSeconds }),
-    mostBytes: process.resourceUsage().maxRSS * 1024,
+    mostBytes: mostBytes(),
   };
+}
+
+/** The most memory that this process had. Linux counts into maxRSS what the parent had when it forked. */
+function mostBytes(): number {
+  const status = process.platform === "linux" ? readFileSync("/proc/self/status", "utf8") : "";
+  return 1024 * Number(/^VmHWM:\s*(\d+) kB/m.exec(status)?.[1] ?? process.resourceUsage().maxRSS);
 }
 
 /** Seconds of the loss of `batch` made-up rows and of its gradient, the second time. */

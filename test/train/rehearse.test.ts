@@ -20,6 +20,12 @@ it("takes real steps: the first changes the loss of the second, the same at ever
   }
 });
 
+it("counts the memory of the rehearsal, not of who asked for it", async () => {
+  const own = Buffer.alloc(2 ** 30, 1);
+  const { mostBytes } = await rehearse(recipe, { stage: "mim", steps: 1 });
+  expect(mostBytes).toBeLessThan(own.length);
+});
+
 it("times the loss of more images than a step has", async () => {
   const { lossSeconds, losses } = await rehearseHere(recipe, { stage: "cl", steps: 1, lossOf: 32 });
   expect(lossSeconds).toBeGreaterThan(0);
