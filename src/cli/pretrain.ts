@@ -85,11 +85,13 @@ export function pretrainCommand(): Command {
       const command = `layergraft ${process.argv.slice(2).join(" ")}`;
       const { rank } = launched() ?? { rank: 0 };
       // all but the first process of a job are silent: it has the recipe, the run folder and the report
-      if (rank > 0)
+      if (rank > 0) {
+        if (options.dryRun) return;
         return interruptible(
           () => undefined,
           (signal) => assistPretrain({ command, signal }),
         );
+      }
       if (options.resume) return resumeRun(images, options, output);
       if (images === undefined) throw new Error("which images? Give a folder: layergraft pretrain IMAGES");
       const { recipe, start } = await chooseRecipe(images, options, output);

@@ -1,5 +1,6 @@
 /** What the training commands share: run, watch for Ctrl-C, evaluate, report. */
 import { resolve } from "node:path";
+import { launched } from "../dist/collective.ts";
 import { drawPictures } from "../report/pictures.ts";
 import { writeReport } from "../report/report.ts";
 import type { TrainEvent } from "../train/loop.ts";
@@ -39,9 +40,11 @@ function describeEstimate(event: Extract<TrainEvent, { kind: "estimate" }>): str
       `about ${duration(steps * secondsPerStep)}; ${(trainable / 1e6).toFixed(1)} M numbers are trained`,
   );
   const total = event.stages.reduce((sum, { steps, secondsPerStep }) => sum + steps * secondsPerStep, 0);
+  const { size } = launched() ?? { size: 1 };
   return [
     "estimate, from a few measured steps of each stage:",
     ...lines,
-    `  in all about ${duration(total)} and ${(event.bytes / 2 ** 30).toFixed(1)} GiB of memory`,
+    `  in all about ${duration(total)} and ${(event.bytes / 2 ** 30).toFixed(1)} GiB of memory` +
+      (size > 1 ? ` for each of ${size} processes; what they say to each other comes on top` : ""),
   ].join("\n");
 }

@@ -1,10 +1,13 @@
 import type { Collective } from "./collective.ts";
 
+/** Arrays of fewer numbers than these travel together. */
+export const bucketFloats = 2 ** 22;
+
 /**
  * Sums many arrays over all processes, in place. Small ones travel together, since every message costs a round trip; one
  * of `floats` numbers or more travels by itself.
  */
-export function allReduceAll(collective: Collective, arrays: readonly Float32Array[], floats = 2 ** 22): void {
+export function allReduceAll(collective: Collective, arrays: readonly Float32Array[], floats = bucketFloats): void {
   if (collective.size === 1) return;
   const bucket = new Float32Array(floats);
   let [held, used] = [[] as Float32Array[], 0];

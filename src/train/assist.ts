@@ -1,6 +1,6 @@
 /** What the processes of a job other than the first do: the same steps on their own share of every batch, and nothing else. */
 import type { Collective } from "../dist/collective.ts";
-import { checkData, fromFirst, meetings, shareState } from "./job.ts";
+import { checkData, fromFirst, inEvery, meetings, ofProcess, shareState } from "./job.ts";
 import type { Recipe, Stage } from "./recipe.ts";
 import { createStageStep, openStageLoader, rateAt, samplesOf, stepsOf } from "./stage.ts";
 import { NonFiniteError } from "./step.ts";
@@ -14,7 +14,7 @@ export async function assist(recipe: Recipe, collective: Collective, stopRequest
     const task = fromFirst<Task>(collective, () => null);
     if (task === null) return;
     const { stage, from } = task;
-    const loader = await openStageLoader(recipe, stage, collective);
+    const loader = await inEvery(collective, () => openStageLoader(recipe, stage, collective));
     checkData(collective, loader.source);
     const step = await createStageStep(recipe, stage, collective);
     shareState(collective, step.state);
@@ -28,7 +28,7 @@ export async function assist(recipe: Recipe, collective: Collective, stopRequest
       }
     } catch (error) {
       // It is not finite in any process: the first one says so and ends the job.
-      if (!(error instanceof NonFiniteError)) throw error;
+      if (!(error instanceof NonFiniteError)) throw ofProcess(collective, error as Error);
       collective.barrier();
     } finally {
       await Promise.all([loader.close(), step.release()]);

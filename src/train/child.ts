@@ -29,9 +29,10 @@ process.on("message", (command: Command) => {
 });
 
 async function start({ dir, resume, command }: Extract<Command, { kind: "start" }>) {
+  const isJob = (launched()?.size ?? 1) > 1;
   try {
+    if (isJob) endWithParent(); // to join the job may take for ever, too
     const collective = await openCollective();
-    if (collective.size > 1) endWithParent();
     checkSame(collective, command);
     const own = fromFirst(collective, () => defineRecipe(openRun(dir).recipe));
     const threads = own.threads ?? shareThreads(collective);
@@ -43,7 +44,7 @@ async function start({ dir, resume, command }: Extract<Command, { kind: "start" 
     send({ kind: "failed", message, stack });
     process.exitCode = 1;
     // The launcher ends the whole job when this process ends, and the parent must have told why before that.
-    if ((launched()?.size ?? 1) > 1) return;
+    if (isJob) return;
   }
   process.channel?.unref(); // ends when the last report is written; to disconnect could lose it
 }

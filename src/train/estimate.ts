@@ -22,9 +22,8 @@ export interface Progress {
 
 /**
  * Times what a step of every stage still to do is made of, on a made-up micro-batch, a few times after once to warm up;
- * the median counts. `bytes` is the
- * memory this process then holds, plus what decoded images may take. What the processes of a job say to each other is not
- * in it. Throws when the data do not fill a batch of a stage.
+ * the median counts. `bytes` is the memory this process then holds, plus what decoded images may take. What the processes
+ * of a job say to each other is not in it. Throws when the data do not fill a batch of a stage.
  */
 export async function estimate(
   recipe: Recipe,

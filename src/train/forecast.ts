@@ -52,7 +52,7 @@ export interface Forecast {
 
 const powers = Array.from({ length: 11 }, (_, i) => 2 ** i);
 
-/** Forecasts every stage. Throws one sentence when a batch cannot be shared, or there are too few images for one. */
+/** Forecasts every stage. Throws when a batch cannot be shared, there are too few images for one, or a speed is missing. */
 export function forecast(recipe: Recipe, { images, processes, network, speeds }: ForecastOptions): Forecast {
   const available = Math.min(images, recipe.limit ?? Infinity);
   const stages = recipe.stages.map((stage) => {
@@ -68,7 +68,8 @@ export function forecast(recipe: Recipe, { images, processes, network, speeds }:
       );
     const stepsPerEpoch = Math.floor(available / batch);
     const steps = stepsOf(stage, stepsPerEpoch);
-    const speed = speeds.get(name)!;
+    const speed = speeds.get(name);
+    if (speed === undefined) throw new Error(`no speed is given for stage ${name}; measureSpeed measures it`);
     // of more processes than one, the operations do not depend on their number
     const [one, several] = [stageWork(recipe, stage), stageWork(recipe, stage, batch)];
     const cost = (count: number) => {

@@ -215,7 +215,8 @@ async function wholeLoss(
   };
 }
 
-function fieldsOf({ fields }: Objective, batch: number): Values {
+/** The inputs of a graph of `batch` samples, by field. */
+export function fieldsOf({ fields }: Objective, batch: number): Values {
   return mapValues(fields, (shape, name) => op.input(`batch.${name}`, "float32", [batch, ...shape]));
 }
 

@@ -21,6 +21,23 @@ export function checkSame(collective: Collective, command: string): void {
   agree(collective, "was started by", command);
 }
 
+/** What `work` gives in this process. Throws in every process when it fails in one of them, and says in which. */
+export async function inEvery<T>(collective: Collective, work: () => Promise<T>): Promise<T> {
+  if (collective.size === 1) return work();
+  const own = await work().then(
+    (value) => ({ value, failure: "" }),
+    (error: unknown) => ({ value: undefined, failure: ofProcess(collective, error as Error).message }),
+  );
+  const failure = collective.gatherText(own.failure).find((text) => text !== "");
+  if (failure !== undefined) throw new Error(failure);
+  return own.value!;
+}
+
+/** The error as that of this process, for somebody who sees what many processes say. */
+export function ofProcess({ rank }: Collective, error: Error): Error {
+  return new Error(`process ${rank} on ${hostname()}: ${error.message}`, { cause: error });
+}
+
 /** Throws in every process when one of them sees other images than process 0. */
 export function checkData(collective: Collective, source: Source): void {
   if (collective.size === 1) return;
@@ -72,11 +89,10 @@ export function shareState({ broadcastInto, size }: Collective, state: TrainStat
 }
 
 /**
- * Threads of a step where processes share a machine or the launcher has bound this one to some of its processors: an equal
- * part, or as many as there are. Undefined where this process has the machine to itself.
+ * Threads of a step where processes share a machine or this one may only use some of its processors (mpirun binds so): an
+ * equal part, or as many as it may. Undefined where this process has the machine to itself.
  */
 export function shareThreads(collective: Collective): number | undefined {
-  if (collective.size === 1) return undefined;
   const here = collective.gatherText(hostname()).filter((name) => name === hostname()).length;
   const [all, available] = [cpus().length, availableParallelism()];
   return here === 1 && available === all ? undefined : Math.max(1, Math.min(available, Math.floor(all / here)));

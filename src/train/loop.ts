@@ -11,7 +11,7 @@ import { estimate, type StageEstimate } from "./estimate.ts";
 import { evaluationViewOf, objectiveOf, type Recipe, type Stage } from "./recipe.ts";
 import { createStageStep, openStageLoader, rateAt, samplesOf, stepsOf } from "./stage.ts";
 import { describePlan, measurePlan, withPlan } from "./graft-plan.ts";
-import { checkData, fromFirst, meetings, shareState, type Word } from "./job.ts";
+import { checkData, fromFirst, inEvery, meetings, shareState, type Word } from "./job.ts";
 import { layerRates } from "./layer-rates.ts";
 import { type Monitor, openMonitors } from "./monitor.ts";
 import { checkStarts, initialise } from "./start.ts";
@@ -120,7 +120,7 @@ async function trainStage(dir: string, recipe: Recipe, stage: Stage, options: St
   const resumed = from === undefined ? undefined : readCheckpoint(from);
   let done = Number(resumed?.metadata["step"] ?? 0);
   fromFirst<Task>(collective, () => ({ stage, from: done }));
-  const loader = await openStageLoader(recipe, stage, collective);
+  const loader = await inEvery(collective, () => openStageLoader(recipe, stage, collective));
   checkData(collective, loader.source);
   const step = await createStageStep(recipe, stage, collective);
   if (resumed === undefined) initialise(dir, recipe, stage, step);

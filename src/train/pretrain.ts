@@ -1,5 +1,6 @@
 import { fork } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { launched } from "../dist/collective.ts";
 import { inherited } from "../dist/inherit.ts";
@@ -98,7 +99,8 @@ async function inChild({ out: dir, resume = false, onEvent, signal, command }: P
         const resumed =
           command === undefined ? `resume the run in ${dir}` : `go on with: layergraft pretrain --resume --out ${dir}`;
         const again = rank > 0 ? "the run can be resumed from its newest checkpoint" : resumed;
-        if (end === undefined) reject(new Error(`the training process ended unexpectedly (${how}); ${again}`));
+        const which = size === 1 ? "the training process" : `training process ${rank} on ${hostname()}`;
+        if (end === undefined) reject(new Error(`${which} ended unexpectedly (${how}); ${again}`));
         else end();
       });
       send({ kind: "start", dir, resume, command: command ?? "" });

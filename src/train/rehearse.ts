@@ -1,5 +1,6 @@
 /** Real steps of a stage on made-up images: what a run would do, without the run. */
 import { fork } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { fold, key, Random } from "../tensor/random.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { tensor } from "../tensor/tensor.ts";
@@ -36,11 +37,15 @@ export interface Rehearsal {
 
 /**
  * `steps` steps of a stage at its peak learning rate, from fresh weights, on synthetic drawings under the stage's own views,
- * in this process. Nothing is written.
+ * in this process. Nothing is written. Throws when the recipe has no such stage.
  */
 export async function rehearseHere(recipe: Recipe, options: RehearseOptions): Promise<Rehearsal> {
   const { stage: name, steps, lossOf } = options;
-  const stage = recipe.stages.find((each) => each.name === name)!;
+  const stage = recipe.stages.find((each) => each.name === name);
+  if (stage === undefined) {
+    const names = recipe.stages.map((each) => each.name);
+    throw new Error(`${recipe.name} has no stage ${name}; its stages are ${names.join(", ")}`);
+  }
   const { imageSize } = recipe.model;
   const data = { kind: "synthetic" as const, length: stage.batch * steps, size: imageSize, seed: recipe.seed };
   const { limit: _, ...rest } = recipe;
@@ -69,8 +74,14 @@ export async function rehearseHere(recipe: Recipe, options: RehearseOptions): Pr
     seconds,
     updateSeconds,
     ...(lossSeconds === undefined ? {} : { lossSeconds }),
-    mostBytes: process.resourceUsage().maxRSS * 1024,
+    mostBytes: mostBytes(),
   };
+}
+
+/** The most memory that this process had. Linux counts into maxRSS what the parent had when it forked. */
+function mostBytes(): number {
+  const status = process.platform === "linux" ? readFileSync("/proc/self/status", "utf8") : "";
+  return 1024 * Number(/^VmHWM:\s*(\d+) kB/m.exec(status)?.[1] ?? process.resourceUsage().maxRSS);
 }
 
 /** Seconds of the loss of `batch` made-up rows and of its gradient, the second time. */

@@ -8,10 +8,11 @@ import { reachable, type Value } from "../graph/value.ts";
 import { Scope, type Variable } from "../nn/scope.ts";
 import { treatment } from "../optim/groups.ts";
 import { batchesAhead } from "../data/loader.ts";
+import { bucketFloats } from "../dist/buckets.ts";
 import { alone } from "../dist/collective.ts";
 import type { Objective } from "../objectives/objective.ts";
 import type { Message } from "./cost.ts";
-import { cut, trace, trainableOf } from "./gradient.ts";
+import { cut, fieldsOf, trace, trainableOf } from "./gradient.ts";
 import { objectiveOf, type Recipe, type Stage } from "./recipe.ts";
 
 /**
@@ -175,10 +176,7 @@ function traceParts(objective: Objective, stage: Stage, microBatch: number, batc
 /** `encode` of a micro-batch; `rows` are inputs in the place of what it gives for so many images. */
 function encodeAlone(objective: Objective, { rates, recompute = false }: Stage, microBatch: number) {
   const scope = new Scope("", undefined, { recompute });
-  const fields = Object.entries(objective.fields).map(
-    ([name, shape]) => [name, op.input(`batch.${name}`, "float32", [microBatch, ...shape])] as const,
-  );
-  const encoded = objective.encode(scope, Object.fromEntries(fields));
+  const encoded = objective.encode(scope, fieldsOf(objective, microBatch));
   return {
     scope,
     encoded,
@@ -205,11 +203,10 @@ function isEncoder(name: string, prefix: string): boolean {
   );
 }
 
-/** As `dist/buckets.ts` sends gradients: those of 4 M numbers or more by themselves, smaller ones together. */
+/** As `allReduceAll` sends gradients: large ones by themselves, smaller ones together. */
 function messagesOf(trained: readonly Variable[]): number {
-  const floats = 2 ** 22;
-  const small = trained.filter(({ shape }) => sizeOf(shape) < floats);
-  return trained.length - small.length + Math.ceil(numbers(small) / floats);
+  const small = trained.filter(({ shape }) => sizeOf(shape) < bucketFloats);
+  return trained.length - small.length + Math.ceil(numbers(small) / bucketFloats);
 }
 
 const valueOf = ({ value }: Variable) => value;

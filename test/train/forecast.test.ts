@@ -48,7 +48,7 @@ describe("a forecast", () => {
     expect(totals.map(({ processes }) => processes)).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]);
   });
 
-  it("says which numbers of processes cannot share a batch", () => {
+  it("says which numbers of processes cannot share a batch, and what is missing", () => {
     const large = defineRecipe(paper("paper/graft-vit-large", { data: { kind: "synthetic" }, parent: "mae" }));
     const { totals } = forecast(large, { images: 1281167, processes: 80, network, speeds });
     const shared = totals.filter(({ stages }) => stages[0] !== null).map(({ processes }) => processes);
@@ -57,6 +57,7 @@ describe("a forecast", () => {
       "64 processes cannot share the batch of 2080 of stage cl equally; 52 or 65 can",
     );
     expect(() => of({ images: 4000 })).toThrow("a batch of 4096 is larger than the data set of 4000 images");
+    expect(() => of({ speeds: new Map([["mim", speed]]) })).toThrow("no speed is given for stage cl");
   });
 });
 

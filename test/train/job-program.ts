@@ -1,4 +1,5 @@
 /** Program of the tests: `mpirun -np N node job-program.js OUT TASK` pre-trains as the JSON of `Task` says. */
+import { interruptible } from "../../src/cli/interrupt.ts";
 import { launched } from "../../src/dist/collective.ts";
 import { assistPretrain, pretrain } from "../../src/train/pretrain.ts";
 import type { RecipeInput } from "../../src/train/recipe.ts";
@@ -15,8 +16,13 @@ const { recipe, commands } = JSON.parse(text) as Task;
 const { rank } = launched() ?? { rank: 0 };
 const command = commands?.[rank] ?? "";
 try {
-  if (rank > 0) await assistPretrain({ command });
-  else await pretrain({ out, command, ...(recipe === undefined ? { resume: true } : { recipe }) });
+  await interruptible(
+    () => undefined,
+    async (signal) => {
+      if (rank > 0) await assistPretrain({ command, signal });
+      else await pretrain({ out, command, signal, ...(recipe === undefined ? { resume: true } : { recipe }) });
+    },
+  );
 } catch (error) {
   console.error((error as Error).message);
   process.exitCode = 1;

@@ -9,7 +9,7 @@ import { openSource } from "../../src/data/source.ts";
 import { alone, type Collective } from "../../src/dist/collective.ts";
 import { listCheckpoints, readCheckpoint } from "../../src/run/checkpoint.ts";
 import { readMetrics } from "../../src/run/metrics.ts";
-import { checkData } from "../../src/train/job.ts";
+import { checkData, inEvery } from "../../src/train/job.ts";
 import { expectAllclose } from "../helpers.ts";
 import type { Task } from "./job-program.ts";
 import { temporary, tiny } from "./tiny.ts";
@@ -31,22 +31,25 @@ interface Ended {
 interface RunOptions {
   /** Of mpirun; default: all processes on this machine. */
   readonly hosts?: readonly string[];
-  /** May look at the job while it runs. */
-  onStart?(): Promise<void>;
+  /** May look at the job while it runs; `pid` is mpirun's. */
+  onStart?(pid: number): Promise<void>;
 }
 
 /** The program on `task`. */
-function run(processes: number, out: string, task: Task, { hosts, onStart }: RunOptions = {}): Promise<Ended> {
-  const args = [program, out, JSON.stringify(task)];
+function run(processes: number, out: string, task: Task, options?: RunOptions): Promise<Ended> {
+  return launch(processes, [program, out, JSON.stringify(task)], options);
+}
+
+function launch(processes: number, args: readonly string[], { hosts, onStart }: RunOptions = {}): Promise<Ended> {
   const where = hosts ?? ["--oversubscribe", "--bind-to", "none"];
   const launcher = ["mpirun", ...where, "-np", `${processes}`, process.execPath];
   const [command, ...rest] = [...(processes === 1 ? [process.execPath] : launcher), ...args];
   const env = { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: "1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1" };
   return new Promise((resolve, reject) => {
-    execFile(command!, rest, { env }, (error, stdout, stderr) =>
+    const { pid } = execFile(command!, rest, { env }, (error, stdout, stderr) =>
       resolve({ code: error === null ? 0 : Number(error.code), text: stdout + stderr }),
     );
-    onStart?.().catch(reject);
+    onStart?.(pid!).catch(reject);
   });
 }
 
@@ -137,7 +140,7 @@ describe.skipIf(!hasMpi)("a job", () => {
     );
     expect(ended.code).not.toBe(0);
     expect(ended.text).toContain(
-      "the training process ended unexpectedly (signal SIGKILL); the run can be resumed from its newest checkpoint",
+      `training process 1 on ${hostname()} ended unexpectedly (signal SIGKILL); the run can be resumed from its newest checkpoint`,
     );
     expect(pids.length).toBe(2);
     await until(() => !pids.some(isAlive));
@@ -146,6 +149,30 @@ describe.skipIf(!hasMpi)("a job", () => {
     expect(await run(1, whole, { recipe })).toMatchObject({ code: 0 });
     expectSame(broken, whole);
   }, 120_000);
+
+  it("that is asked to stop saves, and goes on bit for bit in as many processes", async () => {
+    const [stopped, whole] = [join(temporary(), "stopped"), join(temporary(), "whole")];
+    const recipe = recipeOf(16, 60);
+    const task = { recipe: { ...recipe, stages: recipe.stages.slice(1).map((cl) => ({ ...cl, init: [] })) } };
+    const onStart = async (pid: number) => {
+      await until(() => existsSync(stopped) && listCheckpoints(stopped).length > 0);
+      process.kill(pid, "SIGUSR2");
+    };
+    expect(await run(2, stopped, task, { onStart })).toMatchObject({ code: 0 });
+    expect(finals(stopped).size).toBe(0);
+    expect(await run(2, stopped, {})).toMatchObject({ code: 0 });
+    expect(await run(2, whole, task)).toMatchObject({ code: 0 });
+    expect(losses(stopped)).toEqual(losses(whole));
+    expect(finals(whole).size).toBe(1);
+    expect(finals(stopped)).toEqual(finals(whole));
+  }, 60_000);
+
+  it("prints its recipe and ends when that is all it is asked for", async () => {
+    const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
+    const { code, text } = await launch(2, [main, "pretrain", "emoji", "--dry-run", "--json"]);
+    expect(code).toBe(0);
+    expect(JSON.parse(text)).toMatchObject({ name: "layer-grafted" });
+  }, 60_000);
 
   it("is refused when its processes were not started alike", async () => {
     const out = join(temporary(), "run");
@@ -236,4 +263,14 @@ it("processes that see other images are told from each other", async () => {
   expect(() => checkData(besides(said), more)).toThrow(
     /^process 1 on \S+ sees 8 images \(\w{12}\), but process 0 on \S+ sees 9 images \(\w{12}\): all processes/,
   );
+});
+
+it("what fails in one process fails in all, with its name", async () => {
+  const opens = () => Promise.resolve("a loader");
+  const fails = () => Promise.reject(new Error("no such folder"));
+  expect(await inEvery(alone, opens)).toBe("a loader");
+  await expect(inEvery(alone, fails)).rejects.toThrow(/^no such folder$/);
+  expect(await inEvery(besides(""), opens)).toBe("a loader");
+  await expect(inEvery(besides(""), fails)).rejects.toThrow(/^process 0 on \S+: no such folder$/);
+  await expect(inEvery(besides("process 1 on b: disk"), opens)).rejects.toThrow(/^process 1 on b: disk$/);
 });

@@ -20,6 +20,12 @@ it("takes real steps: the first changes the loss of the second, the same at ever
   }
 });
 
+it("counts the memory of the rehearsal, not of who asked for it", async () => {
+  const own = Buffer.alloc(2 ** 30, 1);
+  const { mostBytes } = await rehearse(recipe, { stage: "mim", steps: 1 });
+  expect(mostBytes).toBeLessThan(own.length);
+});
+
 it("times the loss of more images than a step has", async () => {
   const { lossSeconds, losses } = await rehearseHere(recipe, { stage: "cl", steps: 1, lossOf: 32 });
   expect(lossSeconds).toBeGreaterThan(0);
@@ -30,5 +36,11 @@ it("tells what went wrong in the other process", async () => {
   const heads = { ...recipe, model: { ...recipe.model, heads: 3 } };
   await expect(rehearse(heads, { stage: "mim", steps: 1 })).rejects.toThrow(
     "is not a multiple of the number of heads 3",
+  );
+});
+
+it("tells which stages there are", async () => {
+  await expect(rehearse(recipe, { stage: "graft", steps: 1 })).rejects.toThrow(
+    "has no stage graft; its stages are mim, cl",
   );
 });
