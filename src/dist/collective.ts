@@ -19,8 +19,6 @@ export interface Collective {
   gatherText(text: string): string[];
   /** Returns when every process has called it. */
   barrier(): void;
-  /** Ends the whole job at once with an exit code. */
-  abort(code: number): never;
   /** The last call: leaves the job. */
   close(): void;
 }
@@ -42,7 +40,6 @@ export const alone: Collective = {
   broadcastInto: () => undefined,
   gatherText: (text) => [text],
   barrier: () => undefined,
-  abort: (code) => process.exit(code),
   close: () => undefined,
 };
 

@@ -32,7 +32,6 @@ export interface Mpi extends Abi {
   allGather(from: Values, n: number, type: Handle, to: Values, each: number, eachType: Handle, comm: Handle): void;
   broadcast(values: Values, count: number, type: Handle, root: number, comm: Handle): void;
   barrier(comm: Handle): void;
-  abort(comm: Handle, code: number): void;
   finalize(): void;
 }
 
@@ -154,7 +153,6 @@ function bind(library: LibraryHandle, abi: Abi, name: string): Mpi {
     ),
     broadcast: library.func(`int MPI_Bcast(void *values, int count, ${h} type, int root, ${h} comm)`),
     barrier: library.func(`int MPI_Barrier(${h} comm)`),
-    abort: library.func(`int MPI_Abort(${h} comm, int code)`),
     finalize: library.func("int MPI_Finalize()"),
   };
 }

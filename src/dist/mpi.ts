@@ -2,10 +2,7 @@
 import type { Collective } from "./collective.ts";
 import { loadMpi, type Values } from "./library.ts";
 
-/**
- * Values in one call. MPI counts in int32, and a library's temporary memory grows with the call: 100 MB between two
- * processes on two cores took 24 ms in such pieces and 50 ms as a whole (Open MPI 4.1.4).
- */
+/** Values in one call. MPI counts in int32, and a library's temporary memory grows with the call. */
 const bucket = 2 ** 22;
 
 /** Joins the job. Throws one sentence where MPI is missing, or does not see the processes that the launcher started. */
@@ -66,10 +63,6 @@ export async function openMpi(job: { size: number; launcher: string }): Promise<
       return Array.from(lengths, (length, of) => new TextDecoder().decode(all.subarray(of * room, of * room + length)));
     },
     barrier: () => mpi.barrier(mpi.world),
-    abort(code) {
-      mpi.abort(mpi.world, code);
-      process.exit(code); // not reached
-    },
     close: () => mpi.finalize(),
   };
 }

@@ -48,8 +48,9 @@ export async function estimate(
     const part = Object.fromEntries(fields);
     await step.time(part);
     const times: number[] = [];
-    for (const until = performance.now() + 500; times.length < 5 && (times.length === 0 || performance.now() < until);)
-      times.push(await step.time(part));
+    const until = performance.now() + 500;
+    do times.push(await step.time(part));
+    while (times.length < 5 && performance.now() < until);
     const secondsPerStep = times.sort((a, b) => a - b)[Math.floor(times.length / 2)]!;
     const trained = [...step.state.entries.values()].filter((entry) => entry.trained);
     const trainable = trained.reduce((sum, { variable }) => sum + sizeOf(variable.shape), 0);

@@ -5,14 +5,15 @@
  */
 import { sizeOf } from "../tensor/shape.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
-import { accumulate, grad, vjp } from "../graph/grad.ts";
+import { accumulate, grad } from "../graph/grad.ts";
 import * as op from "../graph/ops/index.ts";
 import type { Value } from "../graph/value.ts";
 import { compile, type Executable, type ExecutableOptions } from "../onnx/executable.ts";
-import { Scope, type Variable } from "../nn/scope.ts";
+import type { Scope, Variable } from "../nn/scope.ts";
 import type { TrainState } from "../optim/state.ts";
 import { alone, type Collective } from "../dist/collective.ts";
 import type { Objective, Values } from "../objectives/objective.ts";
+import { mapValues, trace, traceParts } from "./graphs.ts";
 
 /** The samples of a step by field: all of them, or whatever piece is asked for, [micro-batch, …]. */
 export type Fields = Readonly<Record<string, Tensor>>;
@@ -55,13 +56,6 @@ export interface Gradient {
   /** Seconds that `add` would take, told from one micro-batch and the loss: a step of thousands of images is too long to try. */
   time(part: Fields): Promise<number>;
   release(): Promise<void>;
-}
-
-/** The graph of an objective on `batch` samples, before it is differentiated; `trainable` may have a gradient. */
-export function trace(objective: Objective, batch: number, { recompute = false } = {}) {
-  const scope = new Scope("", undefined, { recompute });
-  const { loss, metrics = {} } = objective.loss(scope, objective.encode(scope, fieldsOf(objective, batch)));
-  return { scope, loss, metrics, trainable: trainableOf(objective, scope.variables.values()) };
 }
 
 export interface GradientOptions {
@@ -129,26 +123,9 @@ async function wholeLoss(
   }: GradientOptions,
 ): Promise<Gradient> {
   const { rank, size } = collective;
-  const scope = new Scope("", undefined, { recompute });
-  const encoded = objective.encode(scope, fieldsOf(objective, microBatch));
-  const times = (n: number, { shape: [lead, ...rest] }: Value) => [lead! * n, ...rest];
-  const rows = mapValues(encoded, (value, name) =>
-    op.input(`encoded.${name}`, value.dtype, times(parts * size, value)),
-  );
-  const { loss, metrics = {} } = objective.loss(scope, rows);
-  const trainable = trainableOf(objective, scope.variables.values()).filter(({ name }) => !isFrozen(name));
-  const values = trainable.map(({ value }) => value);
-
-  const names = Object.keys(encoded);
-  const ofLoss = grad(loss, [...values, ...names.map((name) => rows[name]!)]);
-  const needed = names.filter((name, i) => ofLoss[values.length + i] !== undefined && reaches(encoded[name]!, values));
-  const cotangents = Object.fromEntries(
-    needed.map((name) => [name, ofLoss[values.length + names.indexOf(name)]!] as const),
-  );
-  const ofRows = vjp(
-    needed.map((name) => [encoded[name]!, op.input(`cotangent.${name}`, "float32", encoded[name]!.shape)] as const),
-    values,
-  );
+  const options = { microBatch, batch: microBatch * parts * size, isFrozen, recompute };
+  const { scope, encoded, rows, loss, metrics, trainable, ofLoss, cotangents, ofRows } = traceParts(objective, options);
+  const [names, needed] = [Object.keys(encoded), Object.keys(cotangents)];
 
   const encode = await compile(named(encoded, "encoded."), executable);
   // The loss is computed by every process; its gradient counts once.
@@ -160,7 +137,7 @@ async function wholeLoss(
   // heads alone are trained where the encoder is frozen
   const backward = needed.length === 0 ? undefined : await compile(sums(trainable, ofRows), executable);
   const programs = [encode, whole, ...(backward === undefined ? [] : [backward])];
-  const own = mapValues(encoded, (value) => tensor("float32", times(parts, value)));
+  const own = mapValues(encoded, ({ shape: [lead, ...rest] }) => tensor("float32", [lead! * parts, ...rest]));
   const all = size === 1 ? own : mapValues(rows, ({ shape }) => tensor("float32", shape));
   whole.bind({ inputs: named(all, "encoded.") });
 
@@ -213,22 +190,6 @@ async function wholeLoss(
     },
     release: async () => void (await Promise.all(programs.map((program) => program.release()))),
   };
-}
-
-/** The inputs of a graph of `batch` samples, by field. */
-export function fieldsOf({ fields }: Objective, batch: number): Values {
-  return mapValues(fields, (shape, name) => op.input(`batch.${name}`, "float32", [batch, ...shape]));
-}
-
-/** The parameters that may have a gradient: those that follow none. */
-export function trainableOf({ followers = [] }: Objective, variables: Iterable<Variable>): Variable[] {
-  const follows = (name: string) => followers.some(({ target }) => name.startsWith(target));
-  return [...variables].filter(({ name, role }) => role === "parameter" && !follows(name));
-}
-
-function reaches(value: Value, targets: readonly Value[]): boolean {
-  const probe = op.full(value.shape, 0);
-  return vjp([[value, probe]], targets).some((cotangent) => cotangent !== undefined);
 }
 
 /** Scalars, and buffers in place. */
@@ -324,8 +285,4 @@ async function secondsOf(work: () => Promise<unknown>): Promise<number> {
 
 function named<T>(values: Readonly<Record<string, T>>, prefix: string): Record<string, T> {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [prefix + name, value]));
-}
-
-function mapValues<T, U>(values: Readonly<Record<string, T>>, f: (value: T, name: string) => U): Record<string, U> {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, f(value, name)]));
 }

@@ -8,7 +8,8 @@ import { createState, type Pair, type TrainState } from "../optim/state.ts";
 import { allReduceAll } from "../dist/buckets.ts";
 import { alone, type Collective } from "../dist/collective.ts";
 import type { Objective } from "../objectives/objective.ts";
-import { createGradient, cut, type Fields, type Pieces, type Samples, trainableOf } from "./gradient.ts";
+import { createGradient, cut, type Fields, type Pieces, type Samples } from "./gradient.ts";
+import { trainableOf } from "./graphs.ts";
 
 export interface StepOptions {
   readonly batch: number;
@@ -56,6 +57,8 @@ export interface Step {
     samples: Samples,
     at: { readonly number: number; readonly rate: number; readonly progress: number },
   ): Promise<StepResult>;
+  /** Moves the trained weights by the gradient that the state holds, times `scale`, and clears it; `run` does it last. */
+  update(at: { readonly number: number; readonly rate: number; readonly scale?: number }): void;
   /** The loss and its gradient by parameter name, without an update: copies. */
   gradients(samples: Samples): Promise<{ loss: number; gradients: Map<string, Tensor> }>;
   /** Seconds of a step without its update, told from one micro-batch. */
@@ -88,7 +91,6 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
         if (momentum !== undefined) pairs.push(pair);
       }
   const state = await createState(variables, ({ name }) => trained.has(name), pairs, key);
-
   gradient.bind(state);
 
   function moveFollowers(progress: number) {
@@ -117,6 +119,13 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
     return means;
   }
 
+  const update: Step["update"] = ({ number, rate, scale = 1 }) => {
+    for (const { variable, block } of trainedEntries) {
+      const { rate: factor, decay } = treatments.get(variable.name)!;
+      adamw(block, optimizer, { step: number, rate: rate * factor, decay, scale });
+    }
+  };
+
   return {
     state,
     treatments,
@@ -129,6 +138,7 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
       }
     },
     moveFollowers,
+    update,
     async run(samples, { number, rate, progress }) {
       moveFollowers(progress);
       const means = await backward(samples);
@@ -142,10 +152,7 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
         throw new NonFiniteError(`the ${what} is not finite (loss ${lossValue}, gradient norm ${gradientNorm})`);
       }
       const scale = clip === undefined || gradientNorm <= clip ? 1 : clip / gradientNorm;
-      for (const { variable, block } of trainedEntries) {
-        const { rate: factor, decay } = treatments.get(variable.name)!;
-        adamw(block, optimizer, { step: number, rate: rate * factor, decay, scale });
-      }
+      update({ number, rate, scale });
       means.delete("loss");
       return { loss: lossValue, gradientNorm, metrics: Object.fromEntries(means) };
     },

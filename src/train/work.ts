@@ -2,17 +2,17 @@
 import { bytesOf } from "../tensor/dtype.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { mostAlive } from "../graph/alive.ts";
-import { grad, vjp } from "../graph/grad.ts";
-import * as op from "../graph/ops/index.ts";
+import { grad } from "../graph/grad.ts";
 import { reachable, type Value } from "../graph/value.ts";
-import { Scope, type Variable } from "../nn/scope.ts";
+import type { Variable } from "../nn/scope.ts";
 import { treatment } from "../optim/groups.ts";
 import { batchesAhead } from "../data/loader.ts";
 import { bucketFloats } from "../dist/buckets.ts";
 import { alone } from "../dist/collective.ts";
-import type { Objective } from "../objectives/objective.ts";
+import type { Objective, Values } from "../objectives/objective.ts";
 import type { Message } from "./cost.ts";
-import { cut, fieldsOf, trace, trainableOf } from "./gradient.ts";
+import { cut } from "./gradient.ts";
+import { trace, traceParts } from "./graphs.ts";
 import { objectiveOf, type Recipe, type Stage } from "./recipe.ts";
 
 /**
@@ -71,8 +71,8 @@ export function stageWork(recipe: Recipe, stage: Stage, processes = 1): StageWor
   const inParts = objective.coupled && count * processes > 1;
   // The rest is in proportion: all that is made of two images is, but for a few temporary values of a weight's size.
   const traced = 2;
-  const whole = traceWhole(objective, stage, traced);
-  const parts = objective.coupled ? traceParts(objective, stage, traced, batch) : undefined;
+  const whole = countWhole(objective, stage, traced);
+  const parts = objective.coupled ? countParts(objective, stage, traced, batch) : undefined;
   const { variables, trained } = whole;
 
   const bytes = (list: readonly Variable[]) => 4 * numbers(list);
@@ -120,12 +120,12 @@ export function stageWork(recipe: Recipe, stage: Stage, processes = 1): StageWor
 
 /** The loss of the encoded rows of `batch` images, which are inputs named `encoded.`, and all of its gradients. */
 export function lossGraph(recipe: Recipe, stage: Stage, batch: number): Readonly<Record<string, Value>> {
-  const outputs = traceParts(objectiveOf(recipe, stage), stage, 2, batch).lossOutputs;
+  const { outputs } = partsOf(objectiveOf(recipe, stage), stage, 2, batch);
   return Object.fromEntries(outputs.map((value, i) => [`output.${i}`, value]));
 }
 
 /** Loss and gradients in one graph, as an uncoupled objective or a batch in one piece has them. */
-function traceWhole(objective: Objective, stage: Stage, batch: number) {
+function countWhole(objective: Objective, stage: Stage, batch: number) {
   const { scope, loss, trainable } = trace(objective, batch, { recompute: stage.recompute ?? false });
   const learning = trainable.filter(({ name }) => !treatment(stage.rates, name).frozen);
   const gradients = grad(loss, learning.map(valueOf));
@@ -139,62 +139,29 @@ function traceWhole(objective: Objective, stage: Stage, batch: number) {
 }
 
 /** The exact step in parts: encode, loss over the whole batch, and the way back through the encoder per micro-batch. */
-function traceParts(objective: Objective, stage: Stage, microBatch: number, batch: number) {
-  const { scope, encoded, trainable, rows } = encodeAlone(objective, stage, microBatch);
-  const learning = trainable();
-  const lossOf = (images: number) => {
-    const inputs = rows(images);
-    const { loss } = objective.loss(scope, inputs);
-    const all = trainable(); // with the heads, which the loss has declared
-    const gradients = grad(loss, [...all.map(valueOf), ...Object.values(inputs)]);
-    return { inputs, outputs: [loss, ...known(gradients)], cotangents: gradients.slice(all.length) };
-  };
-  const { inputs, outputs, cotangents } = lossOf(batch);
-  const used = Object.values(encoded).filter((_, i) => cotangents[i] !== undefined);
-  const back = known(
-    vjp(
-      used.map((value, i) => [value, op.input(`cotangent.${i}`, value.dtype, value.shape)]),
-      learning.map(valueOf),
-    ),
-  );
-  const size = ({ shape, dtype }: Value) => sizeOf(shape) * bytesOf(dtype);
-  const sum = (values: readonly Value[]) => values.reduce((total, value) => total + size(value), 0);
+function countParts(objective: Objective, stage: Stage, microBatch: number, batch: number) {
+  const { encoded, rows, cotangents, ofRows, outputs } = partsOf(objective, stage, microBatch, batch);
+  const back = known(ofRows);
+  const sum = (values: Values) =>
+    Object.values(values).reduce((total, { shape, dtype }) => total + sizeOf(shape) * bytesOf(dtype), 0);
   return {
     encodeOperations: operations(Object.values(encoded)),
     backwardOperations: operations(back),
-    lossOutputs: outputs,
     lossOperations: operations(outputs),
-    ownLossOperations: operations(lossOf(microBatch).outputs),
-    rows: Object.keys(inputs).length,
-    rowBytes: sum(Object.values(inputs)),
-    cotangentBytes: sum(known(cotangents)),
+    ownLossOperations: operations(partsOf(objective, stage, microBatch, microBatch).outputs),
+    rows: Object.keys(rows).length,
+    rowBytes: sum(rows),
+    cotangentBytes: sum(cotangents),
     alive: mostAlive(Object.values(encoded)) + mostAlive(back), // two graphs, and each keeps its memory
     lossAlive: mostAlive(outputs),
   };
 }
 
-/** `encode` of a micro-batch; `rows` are inputs in the place of what it gives for so many images. */
-function encodeAlone(objective: Objective, { rates, recompute = false }: Stage, microBatch: number) {
-  const scope = new Scope("", undefined, { recompute });
-  const encoded = objective.encode(scope, fieldsOf(objective, microBatch));
-  return {
-    scope,
-    encoded,
-    trainable: () =>
-      trainableOf(objective, scope.variables.values()).filter(({ name }) => !treatment(rates, name).frozen),
-    rows: (images: number): Record<string, Value> =>
-      Object.fromEntries(
-        Object.entries(encoded).map(
-          ([
-            name,
-            {
-              dtype,
-              shape: [first, ...rest],
-            },
-          ]) => [name, op.input(`encoded.${name}`, dtype, [(first! / microBatch) * images, ...rest])],
-        ),
-      ),
-  };
+/** The graphs of a stage in parts; `outputs` are the loss and all of its gradients. */
+function partsOf(objective: Objective, { rates, recompute }: Stage, microBatch: number, batch: number) {
+  const isFrozen = (name: string) => treatment(rates, name).frozen;
+  const parts = traceParts(objective, { microBatch, batch, isFrozen, recompute });
+  return { ...parts, outputs: [parts.loss, ...known(parts.ofLoss), ...Object.values(parts.cotangents)] };
 }
 
 function isEncoder(name: string, prefix: string): boolean {

@@ -5,7 +5,6 @@
  *   loop DIR     sums without end, once each process has left its id and its parent's in DIR
  *   fork PART    any of them in a child, as the command line runs training
  *   throw        the last process fails while the others wait for it
- *   abort        the last process ends the job with code 7
  */
 import { deepStrictEqual, strictEqual, throws } from "node:assert";
 import { fork } from "node:child_process";
@@ -27,8 +26,7 @@ function run(job: Collective) {
     job.close();
   } else if (part === "loop") void loop(job, rest[0]!);
   else if (job.rank < job.size - 1) job.barrier();
-  else if (part === "throw") throw new Error("the last process fails");
-  else job.abort(7);
+  else throw new Error("the last process fails");
 }
 
 function methods(job: Collective) {

@@ -67,10 +67,6 @@ for (const { kind, mpirun, options } of kinds)
       expect(JSON.parse(stdout)).toMatchObject({ size: 1 });
     });
 
-    it.each([[["abort"]], [["fork", "abort"]]])("ends with the code of %j", async (args) => {
-      expect((await end(3, args)).code).toBe(7);
-    });
-
     it.each([[["throw"]], [["fork", "throw"]]])("ends with an error after %j", async (args) => {
       const { code, stderr } = await end(3, args);
       expect(code).not.toBe(0);

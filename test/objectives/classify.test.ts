@@ -6,7 +6,7 @@ import { type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import type { VitConfig } from "../../src/nn/vit.ts";
 import { classify, drawDropPath } from "../../src/objectives/classify.ts";
 import { fineTuneRules } from "../../src/train/finetune-settings.ts";
-import { trace } from "../../src/train/gradient.ts";
+import { trace } from "../../src/train/graphs.ts";
 import { createStep, type Step } from "../../src/train/step.ts";
 import { draw, floats, randomFor, relativeError } from "../helpers.ts";
 import { model, pictures, snapshot, tinyStep } from "./tiny.ts";

@@ -1,0 +1,87 @@
+/** The graphs of a training step, before they are compiled: one, or three where a batch that is compared comes in parts. */
+import { grad, vjp } from "../graph/grad.ts";
+import * as op from "../graph/ops/index.ts";
+import type { Value } from "../graph/value.ts";
+import { Scope, type Variable } from "../nn/scope.ts";
+import type { Objective, Values } from "../objectives/objective.ts";
+
+/** The graph of an objective on `batch` samples, before it is differentiated; `trainable` may have a gradient. */
+export function trace(objective: Objective, batch: number, { recompute = false } = {}) {
+  const scope = new Scope("", undefined, { recompute });
+  const { loss, metrics = {} } = objective.loss(scope, objective.encode(scope, fieldsOf(objective, batch)));
+  return { scope, loss, metrics, trainable: trainableOf(objective, scope.variables.values()) };
+}
+
+/** Of how many samples, and how, a step is traced in parts. */
+export interface PartsOptions {
+  readonly microBatch: number;
+  /** Whose rows the loss compares; a multiple of the micro-batch. */
+  readonly batch: number;
+  /** Which parameters get no gradient. */
+  isFrozen(name: string): boolean;
+  readonly recompute?: boolean | undefined;
+}
+
+/**
+ * The three graphs of a step in parts: `encoded` from a micro-batch; the loss of the whole batch's `rows`, inputs in the
+ * place of what was encoded, with its gradients `ofLoss` (of the trainable parameters) and `cotangents` (of the rows that
+ * have something to learn, by name); and `ofRows`, the gradients of what encoded a micro-batch, from inputs `cotangent.…`.
+ */
+export function traceParts(objective: Objective, options: PartsOptions) {
+  const { microBatch, batch, isFrozen, recompute = false } = options;
+  const scope = new Scope("", undefined, { recompute });
+  const encoded = objective.encode(scope, fieldsOf(objective, microBatch));
+  const rows = mapValues(encoded, ({ dtype, shape: [lead, ...rest] }, name) =>
+    op.input(`encoded.${name}`, dtype, [(lead! / microBatch) * batch, ...rest]),
+  );
+  const { loss, metrics = {} } = objective.loss(scope, rows);
+  const trainable = trainableOf(objective, scope.variables.values()).filter(({ name }) => !isFrozen(name));
+  const values = trainable.map(({ value }) => value);
+  const names = Object.keys(encoded);
+  const derivatives = grad(loss, [...values, ...names.map((name) => rows[name]!)]);
+  const cotangents: Record<string, Value> = {};
+  for (const [i, name] of names.entries()) {
+    const cotangent = derivatives[values.length + i];
+    if (cotangent !== undefined && reaches(encoded[name]!, values)) cotangents[name] = cotangent;
+  }
+  const ofRows = vjp(
+    Object.keys(cotangents).map(
+      (name) => [encoded[name]!, op.input(`cotangent.${name}`, "float32", encoded[name]!.shape)] as const,
+    ),
+    values,
+  );
+  return {
+    scope,
+    encoded,
+    rows,
+    loss,
+    metrics,
+    trainable,
+    ofLoss: derivatives.slice(0, values.length),
+    cotangents,
+    ofRows,
+  };
+}
+
+/** The inputs of a graph of `batch` samples, by field. */
+function fieldsOf({ fields }: Objective, batch: number): Values {
+  return mapValues(fields, (shape, name) => op.input(`batch.${name}`, "float32", [batch, ...shape]));
+}
+
+/** The parameters that may have a gradient: those that follow none. */
+export function trainableOf({ followers = [] }: Objective, variables: Iterable<Variable>): Variable[] {
+  const follows = (name: string) => followers.some(({ target }) => name.startsWith(target));
+  return [...variables].filter(({ name, role }) => role === "parameter" && !follows(name));
+}
+
+function reaches(value: Value, targets: readonly Value[]): boolean {
+  const probe = op.full(value.shape, 0);
+  return vjp([[value, probe]], targets).some((cotangent) => cotangent !== undefined);
+}
+
+export function mapValues<T, U>(
+  values: Readonly<Record<string, T>>,
+  f: (value: T, name: string) => U,
+): Record<string, U> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, f(value, name)]));
+}
