@@ -1,4 +1,4 @@
-// Image augmentation on 32-bit floats, one image at a time: the kernel behind src/data/augment.ts.
+// Image augmentation on 32-bit floats, one image at a time: the kernel behind src/data/augmentation/augment.ts.
 //
 // Colours are 0 to 255. A canvas is three planes (R, G, B) of width × height floats, `stride` floats apart, with
 // stride >= width * height + 16: loops work on four or sixteen values and may write up to fifteen past the end of a plane,

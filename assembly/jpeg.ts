@@ -1,4 +1,4 @@
-// Baseline JPEG to RGB: the kernel behind src/data/jpeg.ts, which reads the headers.
+// Baseline JPEG to RGB: the kernel behind src/data/formats/jpeg.ts, which reads the headers.
 //
 // The pixels are libjpeg's, bit for bit: its accurate integer inverse DCT (after Loeffler, Ligtenberg and Moschytz, 1989),
 // its triangle-filtered ("fancy") chroma and its fixed-point colour conversion.

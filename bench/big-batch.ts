@@ -13,7 +13,7 @@ import { sizeOf } from "../src/tensor/shape.ts";
 import { tensor } from "../src/tensor/tensor.ts";
 import { presets } from "../src/nn/vit.ts";
 import { mocov3 } from "../src/objectives/mocov3.ts";
-import { createStep } from "../src/train/step.ts";
+import { createStep } from "../src/step/step.ts";
 import { median } from "./sides.ts";
 
 const { values: options } = parseArgs({

@@ -20,10 +20,10 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import sharp from "sharp";
 import { fold, key, Random } from "../src/tensor/random.ts";
-import { openLoader } from "../src/data/loader.ts";
-import { rowMaker } from "../src/data/rows.ts";
-import { openSource, type SourceInput } from "../src/data/source.ts";
-import { maeView, mocoViews } from "../src/data/views.ts";
+import { openLoader } from "../src/data/batches/loader.ts";
+import { rowMaker } from "../src/data/batches/rows.ts";
+import { openSource, type SourceInput } from "../src/data/sources/open.ts";
+import { maeView, mocoViews } from "../src/data/augmentation/views.ts";
 import { encoderStep, modelOf } from "./encoder-step.ts";
 import { median, open, type Side } from "./sides.ts";
 

@@ -8,9 +8,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { evaluationBatches } from "../src/data/evaluation.ts";
-import { openSource } from "../src/data/source.ts";
-import { sample } from "../src/data/subset.ts";
+import { evaluationBatches } from "../src/data/batches/evaluation.ts";
+import { openSource } from "../src/data/sources/open.ts";
+import { sample } from "../src/data/sources/subset.ts";
 import { loadEncoder } from "../src/evaluators/encoder.ts";
 import { embedImages } from "../src/interop/embed.ts";
 

@@ -3,7 +3,7 @@ import { key } from "../src/tensor/random.ts";
 import * as op from "../src/graph/ops/index.ts";
 import { encode, patches, type VitConfig } from "../src/nn/vit.ts";
 import type { Objective } from "../src/objectives/objective.ts";
-import { createStep } from "../src/train/step.ts";
+import { createStep } from "../src/step/step.ts";
 
 /** The sizes that step_torch.py knows, under its names. */
 const models: Readonly<Record<string, VitConfig>> = {

@@ -14,7 +14,7 @@ import { tensor } from "../src/tensor/tensor.ts";
 import { presets } from "../src/nn/vit.ts";
 import { mocov3 } from "../src/objectives/mocov3.ts";
 import { lower } from "../src/optim/groups.ts";
-import { createStep } from "../src/train/step.ts";
+import { createStep } from "../src/step/step.ts";
 
 const { values: options } = parseArgs({
   options: {

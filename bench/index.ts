@@ -11,9 +11,9 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
-import { bytesOf } from "../src/data/image-index.ts";
-import { epochOrder } from "../src/data/order.ts";
-import { indexOf } from "../src/data/source.ts";
+import { bytesOf } from "../src/data/sources/image-index.ts";
+import { epochOrder } from "../src/data/batches/order.ts";
+import { indexOf } from "../src/data/sources/open.ts";
 import { key } from "../src/tensor/random.ts";
 
 const { values: options } = parseArgs({
@@ -54,7 +54,7 @@ try {
   for (const name of readdirSync(kept)) console.log(`  on disk ${mb(statSync(join(kept, name)).size)}`);
   await timed("again in the same process", () => indexOf(spec));
 
-  const source = JSON.stringify(new URL("../src/data/source.js", import.meta.url).href);
+  const source = JSON.stringify(new URL("../src/data/sources/open.js", import.meta.url).href);
   const open = `const { indexOf } = await import(${source});
     const start = performance.now();
     await indexOf(${JSON.stringify(spec)});

@@ -14,10 +14,10 @@ import { fold, key, Random } from "../src/tensor/random.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
 import { tensor } from "../src/tensor/tensor.ts";
 import { presets } from "../src/nn/vit.ts";
-import { openCollective } from "../src/dist/collective.ts";
+import { openCollective } from "../src/collective/launch.ts";
 import { mae } from "../src/objectives/mae.ts";
 import { mocov3 } from "../src/objectives/mocov3.ts";
-import { createStep } from "../src/train/step.ts";
+import { createStep } from "../src/step/step.ts";
 import { median } from "./sides.ts";
 
 const { values: options } = parseArgs({

@@ -11,14 +11,14 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { stages } from "../src/optim/groups.ts";
-import { frozenPatches } from "../src/recipes/methods.ts";
+import { frozenPatches } from "../src/methods/methods.ts";
 import { type Evaluation, readEvaluation } from "../src/run/evaluation.ts";
 import type { StudyOptions } from "../src/study/plan.ts";
 import type { StudyResults } from "../src/study/results.ts";
 import { questions, threadsOf } from "../src/study/run.ts";
-import { evaluate } from "../src/train/evaluate.ts";
+import { evaluate } from "../src/measure/evaluate.ts";
 import { pretrain } from "../src/train/pretrain.ts";
-import { defineRecipe } from "../src/train/recipe.ts";
+import { defineRecipe } from "../src/recipe/recipe.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

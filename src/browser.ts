@@ -2,9 +2,9 @@
  * The part of layergraft that runs in a browser: images for an exported encoder, made by the code and the WebAssembly
  * kernel that made them in training. Load the encoder itself with onnxruntime-web.
  */
-import { augment } from "./data/augment.ts";
+import { augment } from "./data/augmentation/augment.ts";
 import type { Pixels } from "./data/source.ts";
-import type { CenterView } from "./data/views.ts";
+import type { CenterView } from "./data/augmentation/views.ts";
 import { key, Random } from "./tensor/random.ts";
 
 export type { CenterView, Pixels };

@@ -2,28 +2,28 @@
 
 // Train and measure: what the command line does, as functions.
 export { assistPretrain, pretrain, type PretrainOptions, type PretrainResult } from "./train/pretrain.ts";
-export { launched } from "./dist/collective.ts";
-export { baselines, type Contender, evaluate, evaluateEncoders, type EvaluateOptions } from "./train/evaluate.ts";
-export { analyse, analyseEncoders, type AnalyseOptions } from "./train/analyse.ts";
-export { fineTune, type FineTuned, type FineTuneData, type FineTuneOptions } from "./train/finetune.ts";
-export { fineTunePresets, type FineTuneSettings } from "./train/finetune-settings.ts";
-export { evaluateLayers, type LayersOptions, measureLayers } from "./train/layers.ts";
-export { type Pairing, type Question, type Questions, questionsOf, splitsOf } from "./train/questions.ts";
-export { type ConflictOptions, measureConflict } from "./train/conflict.ts";
+export { launched } from "./collective/launch.ts";
+export { baselines, type Contender, evaluate, evaluateEncoders, type EvaluateOptions } from "./measure/evaluate.ts";
+export { analyse, analyseEncoders, type AnalyseOptions } from "./measure/analyse.ts";
+export { fineTune, type FineTuned, type FineTuneData, type FineTuneOptions } from "./measure/finetune.ts";
+export { fineTunePresets, type FineTuneSettings } from "./measure/finetune-settings.ts";
+export { evaluateLayers, type LayersOptions, measureLayers } from "./measure/layers.ts";
+export { type Pairing, type Question, type Questions, questionsOf, splitsOf } from "./measure/questions.ts";
+export { type ConflictOptions, measureConflict } from "./measure/conflict.ts";
 export { type RunOptions, runStudy, type StudyEvent, type StudyOutcome } from "./study/run.ts";
 export type { StudyOptions } from "./study/plan.ts";
 export type { StudyResults } from "./study/results.ts";
 export type { TrainEvent } from "./train/loop.ts";
-export type { StageEstimate } from "./train/estimate.ts";
-export { type Forecast, forecast, type ForecastOptions, measureSpeed } from "./train/forecast.ts";
-export { rehearse, type Rehearsal, type RehearseOptions } from "./train/rehearse.ts";
-export { drawPictures } from "./report/pictures.ts";
+export type { StageEstimate } from "./cost/estimate.ts";
+export { type Forecast, forecast, type ForecastOptions, measureSpeed } from "./cost/forecast.ts";
+export { rehearse, type Rehearsal, type RehearseOptions } from "./cost/rehearse.ts";
+export { drawPictures } from "./measure/pictures.ts";
 export { renderReport, writeReport } from "./report/report.ts";
 
 // Recipes: plain objects that say everything about a run.
-export { defineRecipe, type Recipe, type RecipeInput, type Stage } from "./train/recipe.ts";
-export { automatic, type AutomaticOptions, bothLosses } from "./recipes/automatic.ts";
-export { demo, type DemoSize } from "./recipes/demo.ts";
+export { defineRecipe, type Recipe, type RecipeInput, type Stage } from "./recipe/recipe.ts";
+export { automatic, type AutomaticOptions, bothLosses } from "./methods/automatic.ts";
+export { demo, type DemoSize } from "./methods/demo.ts";
 export {
   type ClOptions,
   type GraftOptions,
@@ -34,8 +34,8 @@ export {
   type MimOptions,
   type MtlOptions,
   type StageOptions,
-} from "./recipes/methods.ts";
-export { paper, paperEvaluations, type PaperOptions, paperRecipes } from "./recipes/paper.ts";
+} from "./methods/methods.ts";
+export { paper, paperEvaluations, type PaperOptions, paperRecipes } from "./methods/paper.ts";
 export { layerDecay, lower, stages, upper, type RateRule } from "./optim/groups.ts";
 export { presets, type VitConfig } from "./nn/vit.ts";
 
@@ -53,7 +53,7 @@ export { mapOf } from "./evaluators/map.ts";
 export { statistics } from "./evaluators/statistics.ts";
 export { neighbours, type Neighbours } from "./evaluators/neighbours.ts";
 export { type Collection, retrieval } from "./evaluators/retrieval.ts";
-export { type Protocol, protocols, type ProtocolSettings, type TaskOptions } from "./train/tasks.ts";
+export { type Protocol, protocols, type ProtocolSettings, type TaskOptions } from "./measure/tasks.ts";
 
 // Weights from elsewhere and for elsewhere, features in files.
 export { type ImportReport, importWeights, type ReadOptions } from "./interop/import.ts";
@@ -66,21 +66,14 @@ export type { FeaturesFile } from "./interop/features.ts";
 export { type Found, nearest } from "./interop/search.ts";
 
 // Images.
-export { mix, type MixOptions } from "./data/mix.ts";
-export { rowsOfSplitFile } from "./data/split-file.ts";
-export { openFiles } from "./data/files.ts";
-export {
-  indexOf,
-  openSource,
-  type Pixels,
-  type Source,
-  type SourceInput,
-  type SourceSpec,
-  type Split,
-} from "./data/source.ts";
-export type { ImageIndex } from "./data/image-index.ts";
-export { subset } from "./data/subset.ts";
-export { evaluationBatches } from "./data/evaluation.ts";
+export { mix, type MixOptions } from "./data/augmentation/mix.ts";
+export { rowsOfSplitFile } from "./data/formats/image-list.ts";
+export { openFiles } from "./data/sources/files.ts";
+export type { Pixels, Source, Split } from "./data/source.ts";
+export { indexOf, openSource, type SourceInput, type SourceSpec } from "./data/sources/open.ts";
+export type { ImageIndex } from "./data/sources/image-index.ts";
+export { subset } from "./data/sources/subset.ts";
+export { evaluationBatches } from "./data/batches/evaluation.ts";
 export {
   type CenterView,
   centerCrop,
@@ -90,7 +83,7 @@ export {
   noise,
   type ViewInput,
   type ViewSpec,
-} from "./data/views.ts";
+} from "./data/augmentation/views.ts";
 
 // Run folders.
 export { type CheckpointName, listCheckpoints, readCheckpoint } from "./run/checkpoint.ts";

@@ -8,7 +8,7 @@ import { type Tensor, tensor } from "../src/tensor/tensor.ts";
 import { grad } from "../src/graph/grad.ts";
 import * as op from "../src/graph/ops/index.ts";
 import type { Value } from "../src/graph/value.ts";
-import { compile } from "../src/onnx/executable.ts";
+import { compile } from "../src/backend/executable.ts";
 import type { Scope } from "../src/nn/scope.ts";
 
 type Float = "float32" | "float64";

@@ -1,10 +1,11 @@
 /** From the options of `layergraft pretrain` to a recipe: chosen for the images, or read from a file, then adjusted. */
-import { openSource, type Source, type SourceInput } from "../data/source.ts";
-import type { CenterView } from "../data/views.ts";
+import type { Source } from "../data/source.ts";
+import { openSource, type SourceInput } from "../data/sources/open.ts";
+import type { CenterView } from "../data/augmentation/views.ts";
 import type { PatchDrop } from "../objectives/mocov3.ts";
-import { automatic } from "../recipes/automatic.ts";
-import type { Method } from "../recipes/methods.ts";
-import { evaluationViewOf, type Recipe, type RecipeInput } from "../train/recipe.ts";
+import { automatic } from "../methods/automatic.ts";
+import type { Method } from "../methods/methods.ts";
+import { evaluationViewOf, type Recipe, type RecipeInput } from "../recipe/recipe.ts";
 import { sourceAt } from "./data.ts";
 import { describeImport } from "./import.ts";
 import type { Output } from "./progress.ts";

@@ -1,11 +1,11 @@
 import { Command } from "commander";
 import { resolve } from "node:path";
 import { describeTrend } from "../evaluators/conflict.ts";
-import { bothLosses } from "../recipes/automatic.ts";
+import { bothLosses } from "../methods/automatic.ts";
 import { writeReport } from "../report/report.ts";
 import { openRun } from "../run/folder.ts";
-import { measureConflict } from "../train/conflict.ts";
-import { defineRecipe } from "../train/recipe.ts";
+import { measureConflict } from "../measure/conflict.ts";
+import { defineRecipe } from "../recipe/recipe.ts";
 import { whole } from "./options.ts";
 import { createOutput } from "./progress.ts";
 import { formatConflict } from "./table.ts";

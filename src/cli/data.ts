@@ -1,8 +1,8 @@
 /** How a command takes images: a word, a path or a pattern of paths. */
 import { readdir } from "node:fs/promises";
 import { resolve } from "node:path";
-import { isPattern } from "../data/glob.ts";
-import { openSource, type SourceInput } from "../data/source.ts";
+import { isPattern } from "../data/sources/glob.ts";
+import { openSource, type SourceInput } from "../data/sources/open.ts";
 
 export const imagesHelp =
   "folder of images, 'pattern/**/*.jpg', .txt list, .tar, .zip or .parquet files (one, a folder or a pattern), " +

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { Command } from "commander";
-import { openSource } from "../data/source.ts";
-import { demo, type DemoSize } from "../recipes/demo.ts";
+import { openSource } from "../data/sources/open.ts";
+import { demo, type DemoSize } from "../methods/demo.ts";
 import { addNotes } from "../run/notes.ts";
-import { defineRecipe } from "../train/recipe.ts";
+import { defineRecipe } from "../recipe/recipe.ts";
 import { whole } from "./options.ts";
 import { createOutput } from "./progress.ts";
 import { finish, trainWithProgress } from "./session.ts";

@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { resolve } from "node:path";
 import { embedImages } from "../interop/embed.ts";
-import { inAllSplits } from "../train/questions.ts";
+import { inAllSplits } from "../measure/questions.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
 import { interruptible } from "./interrupt.ts";
 import { whole } from "./options.ts";

@@ -1,9 +1,9 @@
 import { Command, InvalidArgumentError } from "commander";
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
-import { paperEvaluations } from "../recipes/paper.ts";
+import { paperEvaluations } from "../methods/paper.ts";
 import { writeReport } from "../report/report.ts";
-import type { LabelChoice, Protocol, ProtocolSettings } from "../train/tasks.ts";
+import type { LabelChoice, Protocol, ProtocolSettings } from "../measure/tasks.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
 import { list, type Setting, setting, whole } from "./options.ts";
 import { type Measure, measure, measures, usualMeasures } from "./measure.ts";

@@ -1,8 +1,8 @@
 /** A forecast as tables. */
 import { cpus } from "node:os";
-import type { Forecast, StageForecast } from "../train/forecast.ts";
-import type { Recipe } from "../train/recipe.ts";
-import type { Rehearsal } from "../train/rehearse.ts";
+import type { Forecast, StageForecast } from "../cost/forecast.ts";
+import type { Recipe } from "../recipe/recipe.ts";
+import type { Rehearsal } from "../cost/rehearse.ts";
 import { align } from "./table.ts";
 
 export interface Measured {

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
-import { launched } from "../dist/collective.ts";
+import { launched } from "../collective/launch.ts";
 import { conflictCommand } from "./conflict.ts";
 import { demoCommand } from "./demo.ts";
 import { embedCommand } from "./embed.ts";

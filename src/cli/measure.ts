@@ -4,12 +4,12 @@ import { dirname, join } from "node:path";
 import type { Score } from "../evaluators/evaluator.ts";
 import { writeWeights } from "../run/checkpoint.ts";
 import { drawConfusion } from "../report/draw-confusion.ts";
-import { analyse, type AnalyseOptions } from "../train/analyse.ts";
-import { evaluate, type EvaluateOptions, type Measured } from "../train/evaluate.ts";
-import type { FineTuned } from "../train/finetune.ts";
-import type { InsideOptions } from "../train/inside.ts";
-import { evaluateLayers } from "../train/layers.ts";
-import { type Protocol, protocols, usual } from "../train/tasks.ts";
+import { analyse, type AnalyseOptions } from "../measure/analyse.ts";
+import { evaluate, type EvaluateOptions, type Measured } from "../measure/evaluate.ts";
+import type { FineTuned } from "../measure/finetune.ts";
+import type { InsideOptions } from "../measure/inside.ts";
+import { evaluateLayers } from "../measure/layers.ts";
+import { type Protocol, protocols, usual } from "../measure/tasks.ts";
 import type { Output } from "./progress.ts";
 import { formatAnalysis, formatEvaluation, formatLayers } from "./table.ts";
 

@@ -1,10 +1,10 @@
 /** `layergraft plan`: what a run would take, without running it. */
 import { cpus, loadavg } from "node:os";
 import { Command } from "commander";
-import { openSource } from "../data/source.ts";
-import { forecast, measureSpeed, type Speed } from "../train/forecast.ts";
-import type { Rehearsal } from "../train/rehearse.ts";
-import type { Recipe } from "../train/recipe.ts";
+import { openSource } from "../data/sources/open.ts";
+import { forecast, measureSpeed, type Speed } from "../cost/forecast.ts";
+import type { Rehearsal } from "../cost/rehearse.ts";
+import type { Recipe } from "../recipe/recipe.ts";
 import { chooseRecipe } from "./choose-recipe.ts";
 import { imagesHelp } from "./data.ts";
 import { formatForecast } from "./format-forecast.ts";

@@ -1,6 +1,6 @@
 /** What can be said of a recipe on the command line. */
-import { methods, type Method } from "../recipes/methods.ts";
-import { paperMethod, paperRecipes } from "../recipes/paper.ts";
+import { methods, type Method } from "../methods/methods.ts";
+import { paperMethod, paperRecipes } from "../methods/paper.ts";
 import type { Setting } from "./options.ts";
 
 export interface RecipeOptions {

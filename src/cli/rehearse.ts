@@ -1,7 +1,7 @@
 /** `layergraft rehearse`: the first real steps of a run, on made-up images. */
 import { Command } from "commander";
-import { rehearse, type Rehearsal } from "../train/rehearse.ts";
-import type { Recipe } from "../train/recipe.ts";
+import { rehearse, type Rehearsal } from "../cost/rehearse.ts";
+import type { Recipe } from "../recipe/recipe.ts";
 import { chooseRecipe } from "./choose-recipe.ts";
 import { imagesHelp } from "./data.ts";
 import { count } from "./format-forecast.ts";

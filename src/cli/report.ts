@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { Command } from "commander";
-import { drawPictures } from "../report/pictures.ts";
+import { drawPictures } from "../measure/pictures.ts";
 import { writeReport } from "../report/report.ts";
 
 export function reportCommand(): Command {

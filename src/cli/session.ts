@@ -1,7 +1,7 @@
 /** What the training commands share: run, watch for Ctrl-C, evaluate, report. */
 import { resolve } from "node:path";
-import { launched } from "../dist/collective.ts";
-import { drawPictures } from "../report/pictures.ts";
+import { launched } from "../collective/launch.ts";
+import { drawPictures } from "../measure/pictures.ts";
 import { writeReport } from "../report/report.ts";
 import type { TrainEvent } from "../train/loop.ts";
 import { pretrain, type PretrainOptions, type PretrainResult } from "../train/pretrain.ts";

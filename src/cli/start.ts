@@ -3,9 +3,9 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { presets, type VitConfig } from "../nn/vit.ts";
 import { type ForeignWeights, openForeign } from "../interop/import.ts";
-import type { Method } from "../recipes/methods.ts";
+import type { Method } from "../methods/methods.ts";
 import type { PretrainOptions } from "../train/pretrain.ts";
-import type { Recipe, RecipeInput } from "../train/recipe.ts";
+import type { Recipe, RecipeInput } from "../recipe/recipe.ts";
 
 export interface Start extends ForeignWeights {
   /** The whole path of the file. */

@@ -1,9 +1,9 @@
 import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import { openSource } from "../data/source.ts";
+import { openSource } from "../data/sources/open.ts";
 import { presets, type VitConfig } from "../nn/vit.ts";
-import { smallImages, trainingDrawings } from "../recipes/demo.ts";
-import { type Method, methods } from "../recipes/methods.ts";
+import { smallImages, trainingDrawings } from "../methods/demo.ts";
+import { type Method, methods } from "../methods/methods.ts";
 import type { StudyOptions } from "../study/plan.ts";
 import type { StudyResults } from "../study/results.ts";
 import { runStudy } from "../study/run.ts";

@@ -2,12 +2,12 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import * as z from "zod";
-import type { SourceInput } from "../data/source.ts";
-import { methods } from "../recipes/methods.ts";
-import { paper, paperMethod, paperRecipes } from "../recipes/paper.ts";
+import type { SourceInput } from "../data/sources/open.ts";
+import { methods } from "../methods/methods.ts";
+import { paper, paperMethod, paperRecipes } from "../methods/paper.ts";
 import { readJson } from "../run/json.ts";
-import { withBatch } from "../train/micro-batch.ts";
-import { defineRecipe, type Recipe, type RecipeInput } from "../train/recipe.ts";
+import { withBatch } from "../cost/micro-batch.ts";
+import { defineRecipe, type Recipe, type RecipeInput } from "../recipe/recipe.ts";
 import { applySettings } from "./options.ts";
 import {
   dashed,

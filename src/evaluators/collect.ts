@@ -1,8 +1,8 @@
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Skipped } from "../data/bad.ts";
-import { evaluationBatches } from "../data/evaluation.ts";
+import type { Skipped } from "../data/batches/bad.ts";
+import { evaluationBatches } from "../data/batches/evaluation.ts";
 import type { Source } from "../data/source.ts";
-import type { CenterView } from "../data/views.ts";
+import type { CenterView } from "../data/augmentation/views.ts";
 import type { Features } from "./evaluator.ts";
 
 export interface CollectOptions {

@@ -1,5 +1,5 @@
 /** What an evaluation sees of an encoder: features of labelled images, computed once and shared by all protocols. */
-import type { Skipped } from "../data/bad.ts";
+import type { Skipped } from "../data/batches/bad.ts";
 
 /** One row of `width` numbers per image. */
 export interface Features {

@@ -4,7 +4,7 @@ import { type Tensor, tensor } from "../tensor/tensor.ts";
 import { vjp } from "../graph/grad.ts";
 import * as op from "../graph/ops/index.ts";
 import type { Value } from "../graph/value.ts";
-import { compile } from "../onnx/executable.ts";
+import { compile } from "../backend/executable.ts";
 import { type Initializer, zeros } from "../nn/init.ts";
 import { batchNorm, project } from "../nn/layers.ts";
 import { Scope } from "../nn/scope.ts";

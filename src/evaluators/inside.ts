@@ -1,7 +1,7 @@
 /** An encoder with its insides as outputs. */
 import * as op from "../graph/ops/index.ts";
 import type { Value } from "../graph/value.ts";
-import { compile } from "../onnx/executable.ts";
+import { compile } from "../backend/executable.ts";
 import { norm } from "../nn/layers.ts";
 import { Scope } from "../nn/scope.ts";
 import { encode, patches, type VitConfig } from "../nn/vit.ts";

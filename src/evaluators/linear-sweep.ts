@@ -5,10 +5,10 @@
 import { fold, key, Random } from "../tensor/random.ts";
 import { normal } from "../nn/init.ts";
 import { scaleByBatch } from "../optim/schedules.ts";
-import { evaluationBatches } from "../data/evaluation.ts";
+import { evaluationBatches } from "../data/batches/evaluation.ts";
 import type { Source, Split } from "../data/source.ts";
-import { subset } from "../data/subset.ts";
-import { type AugmentView, type CenterView, maeView } from "../data/views.ts";
+import { subset } from "../data/sources/subset.ts";
+import { type AugmentView, type CenterView, maeView } from "../data/augmentation/views.ts";
 import type { Encoder } from "./encoder.ts";
 import {
   accuracy,

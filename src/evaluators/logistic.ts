@@ -3,7 +3,7 @@ import { tensor } from "../tensor/tensor.ts";
 import { grad } from "../graph/grad.ts";
 import * as op from "../graph/ops/index.ts";
 import type { Value } from "../graph/value.ts";
-import { compile, type ExecutableOptions } from "../onnx/executable.ts";
+import { compile, type ExecutableOptions } from "../backend/executable.ts";
 import { crossEntropy } from "../nn/losses.ts";
 import { project } from "../nn/layers.ts";
 import type { EvaluatorOptions, Features, LabelledFeatures } from "./evaluator.ts";

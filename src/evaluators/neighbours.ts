@@ -1,7 +1,7 @@
 /** Nearest neighbours by cosine similarity. */
 import { tensor } from "../tensor/tensor.ts";
 import * as op from "../graph/ops/index.ts";
-import { compile, type ExecutableOptions } from "../onnx/executable.ts";
+import { compile, type ExecutableOptions } from "../backend/executable.ts";
 import type { Features } from "./evaluator.ts";
 
 export interface Neighbours {

@@ -1,10 +1,10 @@
 /** Features of many images, from an encoder to a file. */
 import { mkdirSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
-import { checkBad, type Skipped } from "../data/bad.ts";
-import { evaluationBatches } from "../data/evaluation.ts";
-import { openSource, type SourceInput } from "../data/source.ts";
-import { sample } from "../data/subset.ts";
+import { checkBad, type Skipped } from "../data/batches/bad.ts";
+import { evaluationBatches } from "../data/batches/evaluation.ts";
+import { openSource, type SourceInput } from "../data/sources/open.ts";
+import { sample } from "../data/sources/subset.ts";
 import { checkpointFile, checkpointSetup, loadEncoder } from "../evaluators/encoder.ts";
 import { ownVersion } from "../run/environment.ts";
 import { createFeatures, formatOf } from "./features-file.ts";

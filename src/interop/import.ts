@@ -6,7 +6,7 @@ import { show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { resizePositions } from "../nn/interpolate.ts";
 import { patchCount } from "../nn/vit.ts";
-import { type CenterView, centerCrop, resized } from "../data/views.ts";
+import { type CenterView, centerCrop, resized } from "../data/augmentation/views.ts";
 import { readCheckpoint, writeWeights } from "../run/checkpoint.ts";
 import { identify, type Layout, layouts, type Sized } from "./layouts.ts";
 import { nameWeights, type WhichEncoder } from "./names.ts";

@@ -1,5 +1,5 @@
 /** The rows of a file of features that are most similar to one. */
-import { openFiles } from "../data/files.ts";
+import { openFiles } from "../data/sources/files.ts";
 import { checkpointFile, checkpointSetup, loadEncoder } from "../evaluators/encoder.ts";
 import type { FeaturesFile } from "./features.ts";
 

@@ -4,7 +4,7 @@
  */
 import { basename, dirname, join } from "node:path";
 import * as z from "zod";
-import { type CenterView, viewSpec } from "../data/views.ts";
+import { type CenterView, viewSpec } from "../data/augmentation/views.ts";
 import { readJson } from "../run/json.ts";
 import { type Layout, layouts } from "./layouts.ts";
 

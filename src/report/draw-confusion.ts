@@ -4,8 +4,8 @@ import type { Source } from "../data/source.ts";
 import { confusionCounts, worstPairs } from "../evaluators/confusion.ts";
 import { type Confusion, writeConfusion } from "../run/confusion.ts";
 import { openRun } from "../run/folder.ts";
-import { defineRecipe, evaluationViewOf } from "../train/recipe.ts";
-import { thumbnails } from "./thumbnails.ts";
+import { defineRecipe, evaluationViewOf } from "../recipe/recipe.ts";
+import { thumbnails } from "../measure/thumbnails.ts";
 
 const shownPairs = 8;
 const shownMistakes = 5;

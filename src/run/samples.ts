@@ -1,7 +1,7 @@
 /** samples/: pictures of a run, and the JSON files that say what they show. Image names are relative to samples/. */
 import { join } from "node:path";
 import { z } from "zod";
-import { encodePng } from "../data/png.ts";
+import { encodePng } from "../data/formats/png.ts";
 import type { Pixels } from "../data/source.ts";
 import { writeFileAtomic } from "./atomic.ts";
 import { readJson, writeJson } from "./json.ts";

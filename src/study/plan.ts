@@ -3,11 +3,11 @@
  * last stage of a method. The plan is a function of the options and of what is known so far, so a study that was stopped
  * goes on by asking again.
  */
-import type { SourceInput } from "../data/source.ts";
-import { method, methods, type Method, type MethodOptions } from "../recipes/methods.ts";
-import { defineRecipe, type RecipeInput } from "../train/recipe.ts";
-import type { ProtocolSettings } from "../train/tasks.ts";
-import { imageWork } from "../train/work.ts";
+import type { SourceInput } from "../data/sources/open.ts";
+import { method, methods, type Method, type MethodOptions } from "../methods/methods.ts";
+import { defineRecipe, type RecipeInput } from "../recipe/recipe.ts";
+import type { ProtocolSettings } from "../measure/tasks.ts";
+import { imageWork } from "../cost/work.ts";
 
 export interface StudyOptions {
   /** Data, model and the settings of both stages; their epochs are those of a method with two stages. */

@@ -1,9 +1,9 @@
 /** What the processes of a job other than the first do: the same steps on their own share of every batch, and nothing else. */
-import type { Collective } from "../dist/collective.ts";
+import type { Collective } from "../collective/collective.ts";
 import { checkData, fromFirst, inEvery, meetings, ofProcess, shareState } from "./job.ts";
-import type { Recipe, Stage } from "./recipe.ts";
-import { createStageStep, openStageLoader, rateAt, samplesOf, stepsOf } from "./stage.ts";
-import { NonFiniteError } from "./step.ts";
+import type { Recipe, Stage } from "../recipe/recipe.ts";
+import { createStageStep, openStageLoader, rateAt, samplesOf, stepsOf } from "../recipe/stage.ts";
+import { NonFiniteError } from "../step/step.ts";
 
 /** A stage as process 0 trains it; nothing: the job is done. */
 export type Task = { readonly stage: Stage; readonly from: number } | null;

@@ -3,11 +3,11 @@
  * its own; progress, signals and pages live with the parent.
  */
 import { Worker } from "node:worker_threads";
-import { launched, openCollective } from "../dist/collective.ts";
+import { launched, openCollective } from "../collective/launch.ts";
 import { openRun } from "../run/folder.ts";
 import { checkSame, fromFirst, shareThreads } from "./job.ts";
 import { train, type TrainEvent } from "./loop.ts";
-import { defineRecipe } from "./recipe.ts";
+import { defineRecipe } from "../recipe/recipe.ts";
 
 /** Parent → child. */
 export type Command =

@@ -1,12 +1,12 @@
 /** What the processes of a job settle before they train, and what they tell each other while they do. */
 import { createHash } from "node:crypto";
 import { availableParallelism, cpus, hostname } from "node:os";
-import { runtimeVersion } from "../onnx/executable.ts";
-import type { TrainState } from "../optim/state.ts";
-import type { Skipped } from "../data/bad.ts";
+import { runtimeVersion } from "../backend/executable.ts";
+import type { TrainState } from "../backend/state.ts";
+import type { Skipped } from "../data/batches/bad.ts";
 import type { Source } from "../data/source.ts";
 import { ownVersion } from "../run/environment.ts";
-import type { Collective } from "../dist/collective.ts";
+import type { Collective } from "../collective/collective.ts";
 
 /** What `value` returns in process 0, as JSON, in every process. */
 export function fromFirst<T>(collective: Collective, value: () => T): T {

@@ -5,17 +5,17 @@ import { addNotes, readNotes } from "../run/notes.ts";
 import { readPlan, writePlan } from "../run/graft-plan.ts";
 import { writeSamples } from "../run/samples.ts";
 import { rewindTensorBoard, TensorBoardLog } from "../run/tensorboard.ts";
-import { alone, type Collective } from "../dist/collective.ts";
+import { alone, type Collective } from "../collective/collective.ts";
 import { assist, type Task } from "./assist.ts";
-import { estimate, type StageEstimate } from "./estimate.ts";
-import { evaluationViewOf, objectiveOf, type Recipe, type Stage } from "./recipe.ts";
-import { createStageStep, openStageLoader, rateAt, samplesOf, stepsOf } from "./stage.ts";
-import { describePlan, measurePlan, withPlan } from "./graft-plan.ts";
+import { estimate, type StageEstimate } from "../cost/estimate.ts";
+import { evaluationViewOf, objectiveOf, type Recipe, type Stage } from "../recipe/recipe.ts";
+import { createStageStep, openStageLoader, rateAt, samplesOf, stepsOf } from "../recipe/stage.ts";
+import { describePlan, measurePlan, withPlan } from "../graft/measure.ts";
 import { checkData, fromFirst, inEvery, meetings, shareState, type Word } from "./job.ts";
-import { layerRates } from "./layer-rates.ts";
-import { type Monitor, openMonitors } from "./monitor.ts";
-import { checkStarts, initialise } from "./start.ts";
-import { NonFiniteError } from "./step.ts";
+import { layerRates } from "../graft/layer-rates.ts";
+import { type Monitor, openMonitors } from "../measure/monitor.ts";
+import { checkStarts, initialise } from "../recipe/start.ts";
+import { NonFiniteError } from "../step/step.ts";
 
 /** What the loop tells the outside, as plain data that can cross a process border. */
 export type TrainEvent =

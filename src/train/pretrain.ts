@@ -2,16 +2,16 @@ import { fork } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { launched } from "../dist/collective.ts";
-import { inherited } from "../dist/inherit.ts";
-import { runtimeVersion } from "../onnx/executable.ts";
+import { launched } from "../collective/launch.ts";
+import { inherited } from "../collective/inherit.ts";
+import { runtimeVersion } from "../backend/executable.ts";
 import { describeEnvironment } from "../run/environment.ts";
 import { createRun, openRun } from "../run/folder.ts";
 import { writeSamples } from "../run/samples.ts";
 import type { Command, Report } from "./child.ts";
-import { layerRates } from "./layer-rates.ts";
+import { layerRates } from "../graft/layer-rates.ts";
 import type { TrainEvent } from "./loop.ts";
-import { defineRecipe, type Recipe, type RecipeInput } from "./recipe.ts";
+import { defineRecipe, type Recipe, type RecipeInput } from "../recipe/recipe.ts";
 
 export interface PretrainOptions {
   /** What to run; left out when resuming, since the run folder has it. */

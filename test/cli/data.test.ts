@@ -2,8 +2,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { sourceAt } from "../../src/cli/data.ts";
-import { cifar10, writeFolder } from "../data/cifar.ts";
-import { animals, tarOf, zipOf } from "../data/shards.ts";
+import { cifar10, writeFolder } from "../data/sources/cifar.ts";
+import { animals, tarOf, zipOf } from "../data/sources/shards.ts";
 import { temporaryFolder } from "../run/temporary.ts";
 import { writeImages } from "./layergraft.ts";
 

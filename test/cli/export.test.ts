@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { loadEncoder, readEncoder } from "../../src/evaluators/encoder.ts";
-import { openSource } from "../../src/data/source.ts";
+import { openSource } from "../../src/data/sources/open.ts";
 import { listCheckpoints, readWeights } from "../../src/run/checkpoint.ts";
 import { expectAllclose } from "../helpers.ts";
 import { temporary, tiny, trainHere } from "../train/tiny.ts";

@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { encodePng } from "../../src/data/png.ts";
-import { openSource } from "../../src/data/source.ts";
+import { encodePng } from "../../src/data/formats/png.ts";
+import { openSource } from "../../src/data/sources/open.ts";
 
 const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { beforeAll, expect, it } from "vitest";
 import { listCheckpoints } from "../../src/run/checkpoint.ts";
-import { type Method, methods } from "../../src/recipes/methods.ts";
+import { type Method, methods } from "../../src/methods/methods.ts";
 import { temporary } from "../train/tiny.ts";
 import { layergraft, writeImages } from "./layergraft.ts";
 

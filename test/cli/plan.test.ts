@@ -1,9 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import type { Forecast } from "../../src/train/forecast.ts";
-import type { Rehearsal } from "../../src/train/rehearse.ts";
-import { paperRecipes } from "../../src/recipes/paper.ts";
+import type { Forecast } from "../../src/cost/forecast.ts";
+import type { Rehearsal } from "../../src/cost/rehearse.ts";
+import { paperRecipes } from "../../src/methods/paper.ts";
 import { temporary, tiny } from "../train/tiny.ts";
 import { layergraft, writeImages } from "./layergraft.ts";
 

@@ -4,7 +4,7 @@ import { key } from "../../src/tensor/random.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { tensor } from "../../src/tensor/tensor.ts";
 import type { Pixels, Source } from "../../src/data/source.ts";
-import { centerCrop } from "../../src/data/views.ts";
+import { centerCrop } from "../../src/data/augmentation/views.ts";
 import { byLayer } from "../../src/evaluators/by-layer.ts";
 import { cka, gram } from "../../src/evaluators/cka.ts";
 import { createEncoder, initialParameters } from "../../src/evaluators/encoder.ts";

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { key } from "../../src/tensor/random.ts";
-import { openSource, type Source } from "../../src/data/source.ts";
-import { centerCrop } from "../../src/data/views.ts";
+import type { Source } from "../../src/data/source.ts";
+import { openSource } from "../../src/data/sources/open.ts";
+import { centerCrop } from "../../src/data/augmentation/views.ts";
 import { createEncoder, type Encoder, initialParameters } from "../../src/evaluators/encoder.ts";
 import { accuracy, type LabelledFeatures, type Splits } from "../../src/evaluators/evaluator.ts";
 import { linear } from "../../src/evaluators/linear.ts";

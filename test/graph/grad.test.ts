@@ -4,7 +4,7 @@ import { type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { accumulate, grad, vjp } from "../../src/graph/grad.ts";
 import * as op from "../../src/graph/ops/index.ts";
 import { print, reachable, type Value } from "../../src/graph/value.ts";
-import { compile } from "../../src/onnx/executable.ts";
+import { compile } from "../../src/backend/executable.ts";
 import { lower } from "../../src/onnx/lower.ts";
 import { checkGrad, draw, evaluate, expectAllclose, floats, inputFor, nodesOf, randomFor } from "../helpers.ts";
 

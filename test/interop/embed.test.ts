@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { openSource } from "../../src/data/source.ts";
+import { openSource } from "../../src/data/sources/open.ts";
 import { unitRows } from "../../src/evaluators/neighbours.ts";
 import { loadEncoder } from "../../src/evaluators/encoder.ts";
 import { embedImages } from "../../src/interop/embed.ts";

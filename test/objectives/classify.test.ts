@@ -5,9 +5,9 @@ import { sizeOf } from "../../src/tensor/shape.ts";
 import { type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import type { VitConfig } from "../../src/nn/vit.ts";
 import { classify, drawDropPath } from "../../src/objectives/classify.ts";
-import { fineTuneRules } from "../../src/train/finetune-settings.ts";
-import { trace } from "../../src/train/graphs.ts";
-import { createStep, type Step } from "../../src/train/step.ts";
+import { fineTuneRules } from "../../src/measure/finetune-settings.ts";
+import { trace } from "../../src/step/graphs.ts";
+import { createStep, type Step } from "../../src/step/step.ts";
 import { draw, floats, randomFor, relativeError } from "../helpers.ts";
 import { model, pictures, snapshot, tinyStep } from "./tiny.ts";
 

@@ -8,7 +8,7 @@ import { simclr } from "../../src/objectives/simclr.ts";
 import { simmim } from "../../src/objectives/simmim.ts";
 import { vicreg } from "../../src/objectives/vicreg.ts";
 import type { Objective } from "../../src/objectives/objective.ts";
-import { createStep, type Step, type StepOptions } from "../../src/train/step.ts";
+import { createStep, type Step, type StepOptions } from "../../src/step/step.ts";
 import { draw, randomFor } from "../helpers.ts";
 
 export const model: VitConfig = { imageSize: 16, patchSize: 4, width: 32, depth: 2, heads: 2 };

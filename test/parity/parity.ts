@@ -3,7 +3,7 @@ import { key } from "../../src/tensor/random.ts";
 import { type TensorFile } from "../../src/tensor/safetensors.ts";
 import { type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { input } from "../../src/graph/ops/index.ts";
-import { compile } from "../../src/onnx/executable.ts";
+import { compile } from "../../src/backend/executable.ts";
 import { Scope } from "../../src/nn/scope.ts";
 import type { VitConfig } from "../../src/nn/vit.ts";
 import { agreements } from "../../src/evaluators/conflict.ts";
@@ -16,7 +16,7 @@ import { simclr, type SimclrOptions } from "../../src/objectives/simclr.ts";
 import { simmim, type SimmimOptions } from "../../src/objectives/simmim.ts";
 import { vicreg, type VicregOptions } from "../../src/objectives/vicreg.ts";
 import { lower, type RateRule, stages } from "../../src/optim/groups.ts";
-import { createStep, type Step } from "../../src/train/step.ts";
+import { createStep, type Step } from "../../src/step/step.ts";
 
 /** Largest relative error of each group of tensors; a group passes up to `tolerance`. */
 export interface Comparison {

@@ -1,11 +1,11 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { openSource } from "../../src/data/source.ts";
+import { openSource } from "../../src/data/sources/open.ts";
 import { drawConfusion } from "../../src/report/draw-confusion.ts";
 import { readConfusion } from "../../src/run/confusion.ts";
 import { createRun } from "../../src/run/folder.ts";
-import { method } from "../../src/recipes/methods.ts";
+import { method } from "../../src/methods/methods.ts";
 import { environment, temporaryFolder } from "../run/temporary.ts";
 
 it("draws mistakes and examples of the worst pairs, the same ones every time", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Method, methods } from "../../src/recipes/methods.ts";
+import { type Method, methods } from "../../src/methods/methods.ts";
 import {
   budgetOf,
   type Cell,
@@ -11,8 +11,8 @@ import {
   recipeOf,
   type StudyOptions,
 } from "../../src/study/plan.ts";
-import { defineRecipe } from "../../src/train/recipe.ts";
-import { imageWork } from "../../src/train/work.ts";
+import { defineRecipe } from "../../src/recipe/recipe.ts";
+import { imageWork } from "../../src/cost/work.ts";
 import { tiny } from "./tiny.ts";
 
 const all: StudyOptions = { ...tiny, methods: Object.keys(methods) as Method[], seeds: 3, search: [0.5, 1, 2] };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Method, methods } from "../../src/recipes/methods.ts";
+import { type Method, methods } from "../../src/methods/methods.ts";
 import { distribution } from "../../src/evaluators/conflict.ts";
 import type { Conflict } from "../../src/run/conflict.ts";
 import type { Evaluation } from "../../src/run/evaluation.ts";

@@ -6,10 +6,10 @@ import { encodeSafetensors } from "../../src/tensor/safetensors.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { listCheckpoints, readCheckpoint } from "../../src/run/checkpoint.ts";
 import { readNotes } from "../../src/run/notes.ts";
-import { layerRates } from "../../src/train/layer-rates.ts";
+import { layerRates } from "../../src/graft/layer-rates.ts";
 import type { TrainEvent } from "../../src/train/loop.ts";
 import { pretrain } from "../../src/train/pretrain.ts";
-import { defineRecipe } from "../../src/train/recipe.ts";
+import { defineRecipe } from "../../src/recipe/recipe.ts";
 import { finalHashes, resumeHere, temporary, tiny, trainHere } from "./tiny.ts";
 
 /** Tensors of a stage's last checkpoint. */

@@ -1,8 +1,8 @@
 /** Program of the tests: `mpirun -np N node job-program.js OUT TASK` pre-trains as the JSON of `Task` says. */
 import { interruptible } from "../../src/cli/interrupt.ts";
-import { launched } from "../../src/dist/collective.ts";
+import { launched } from "../../src/collective/launch.ts";
 import { assistPretrain, pretrain } from "../../src/train/pretrain.ts";
-import type { RecipeInput } from "../../src/train/recipe.ts";
+import type { RecipeInput } from "../../src/recipe/recipe.ts";
 
 export interface Task {
   /** Left out: the run in OUT goes on. */

@@ -4,12 +4,12 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
-import { centerCrop, maeView, mocoViews, noise } from "../../src/data/views.ts";
+import { centerCrop, maeView, mocoViews, noise } from "../../src/data/augmentation/views.ts";
 import { stages } from "../../src/optim/groups.ts";
 import { createRun, openRun } from "../../src/run/folder.ts";
 import { readMetrics } from "../../src/run/metrics.ts";
 import { train, type TrainEvent } from "../../src/train/loop.ts";
-import { defineRecipe, type RecipeInput } from "../../src/train/recipe.ts";
+import { defineRecipe, type RecipeInput } from "../../src/recipe/recipe.ts";
 import { environment } from "../run/temporary.ts";
 
 export interface TinyOptions {

@@ -1,7 +1,7 @@
 /** From a run folder or a checkpoint to a file or folder that other libraries load. */
 import { basename } from "node:path";
-import type { ExecutableOptions } from "../../onnx/executable.ts";
-import type { SourceInput } from "../../data/source.ts";
+import type { ExecutableOptions } from "../../backend/executable.ts";
+import type { SourceInput } from "../../data/sources/open.ts";
 import { encoderParameters, readEncoder, type SavedEncoder } from "../../evaluators/encoder.ts";
 import { writeFileAtomic } from "../../run/atomic.ts";
 import { writeWeights } from "../../run/checkpoint.ts";

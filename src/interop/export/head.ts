@@ -1,12 +1,12 @@
 /** A linear classifier on frozen features, to be exported with the encoder. */
 import { tensor } from "../../tensor/tensor.ts";
-import type { ExecutableOptions } from "../../onnx/executable.ts";
-import type { SourceInput } from "../../data/source.ts";
+import type { ExecutableOptions } from "../../backend/executable.ts";
+import type { SourceInput } from "../../data/sources/open.ts";
 import { createEncoder } from "../../evaluators/encoder.ts";
 import { accuracy } from "../../evaluators/evaluator.ts";
 import { fitLinear } from "../../evaluators/linear.ts";
 import { classify } from "../../evaluators/logistic.ts";
-import { questionsOf, splitsOf } from "../../train/questions.ts";
+import { questionsOf, splitsOf } from "../../measure/questions.ts";
 import type { Exportable, Head } from "./model.ts";
 
 export interface TrainedHead extends Head {

@@ -5,12 +5,12 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { tensor, type Tensor } from "../../tensor/tensor.ts";
-import type { CenterView } from "../../data/views.ts";
+import type { CenterView } from "../../data/augmentation/views.ts";
 import { encoderParameters } from "../../evaluators/encoder.ts";
 import { writeFileAtomic } from "../../run/atomic.ts";
 import { writeWeights } from "../../run/checkpoint.ts";
 import { writeJson } from "../../run/json.ts";
-import type { ExecutableOptions } from "../../onnx/executable.ts";
+import type { ExecutableOptions } from "../../backend/executable.ts";
 import type { Exportable, Head } from "./model.ts";
 import { checkOnnx, exportOnnx, type OnnxOptions } from "./onnx.ts";
 import type { StoredType } from "./stored.ts";

@@ -1,9 +1,9 @@
 /** Encoders to export: small, and not as fresh as initial values leave them. */
 import { key } from "../../../src/tensor/random.ts";
 import { type Tensor, tensor } from "../../../src/tensor/tensor.ts";
-import { evaluationBatches } from "../../../src/data/evaluation.ts";
-import { openSource } from "../../../src/data/source.ts";
-import { centerCrop } from "../../../src/data/views.ts";
+import { evaluationBatches } from "../../../src/data/batches/evaluation.ts";
+import { openSource } from "../../../src/data/sources/open.ts";
+import { centerCrop } from "../../../src/data/augmentation/views.ts";
 import { initialParameters } from "../../../src/evaluators/encoder.ts";
 import { draw, randomFor } from "../../helpers.ts";
 

@@ -4,9 +4,10 @@ import { AutoImageProcessor, env, pipeline, RawImage } from "@huggingface/transf
 import { beforeAll, describe, expect, it } from "vitest";
 import { key, Random } from "../../../src/tensor/random.ts";
 import { tensor } from "../../../src/tensor/tensor.ts";
-import { augment } from "../../../src/data/augment.ts";
-import { openSource, type Pixels } from "../../../src/data/source.ts";
-import { type CenterView, centerCrop } from "../../../src/data/views.ts";
+import { augment } from "../../../src/data/augmentation/augment.ts";
+import type { Pixels } from "../../../src/data/source.ts";
+import { openSource } from "../../../src/data/sources/open.ts";
+import { type CenterView, centerCrop } from "../../../src/data/augmentation/views.ts";
 import { createEncoder } from "../../../src/evaluators/encoder.ts";
 import { trainHead } from "../../../src/interop/export/head.ts";
 import { huggingFaceWeights, processorConfig, writeTransformers } from "../../../src/interop/export/transformers.ts";

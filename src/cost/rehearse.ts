@@ -1,0 +1,145 @@
+/** Real steps of a stage on made-up images: what a run would do, without the run. */
+import { fork } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { fold, key, Random } from "../tensor/random.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import { tensor } from "../tensor/tensor.ts";
+import { compile } from "../backend/executable.ts";
+import type { Recipe, Stage } from "../recipe/recipe.ts";
+import { createStageStep, openStageLoader, rateAt, samplesOf } from "../recipe/stage.ts";
+import type { Step } from "../step/step.ts";
+import { lossGraph } from "./work.ts";
+
+export interface RehearseOptions {
+  readonly stage: string;
+  readonly steps: number;
+  /** Time the loss of so many images too, whose encoded rows are made up. */
+  readonly lossOf?: number | undefined;
+}
+
+export interface Rehearsal {
+  readonly stage: string;
+  readonly batch: number;
+  readonly microBatch: number;
+  /** Numbers that are trained. */
+  readonly trained: number;
+  readonly losses: readonly number[];
+  /** Of every step, data apart. */
+  readonly seconds: readonly number[];
+  /** Of a step, how long it takes to move weights, moments and momentum encoder. */
+  readonly updateSeconds: number;
+  /** Of the loss that was to be timed. */
+  readonly lossSeconds?: number;
+  /** The most memory that the process had, bytes. */
+  readonly mostBytes: number;
+}
+
+/**
+ * `steps` steps of a stage at its peak learning rate, from fresh weights, on synthetic drawings under the stage's own views,
+ * in this process. Nothing is written. Throws when the recipe has no such stage.
+ */
+export async function rehearseHere(recipe: Recipe, options: RehearseOptions): Promise<Rehearsal> {
+  const { stage: name, steps, lossOf } = options;
+  const stage = recipe.stages.find((each) => each.name === name);
+  if (stage === undefined) {
+    const names = recipe.stages.map((each) => each.name);
+    throw new Error(`${recipe.name} has no stage ${name}; its stages are ${names.join(", ")}`);
+  }
+  const { imageSize } = recipe.model;
+  const data = { kind: "synthetic" as const, length: stage.batch * steps, size: imageSize, seed: recipe.seed };
+  const { limit: _, ...rest } = recipe;
+  const loader = await openStageLoader({ ...rest, data, workers: 0 }, stage);
+  const step = await createStageStep(recipe, stage);
+  step.copyFollowers();
+  const losses: number[] = [];
+  const seconds: number[] = [];
+  for (let i = 0; i < steps; i++) {
+    const before = loader.waited();
+    const start = performance.now();
+    const { loss } = await step.run(samplesOf(loader, i), { number: i + 1, ...rateAt(stage, stage.warmup) });
+    seconds.push((performance.now() - start - (loader.waited() - before)) / 1000);
+    losses.push(loss);
+  }
+  const trained = [...step.state.entries.values()].filter((entry) => entry.trained);
+  const updateSeconds = timeUpdate(step);
+  const lossSeconds = lossOf === undefined ? undefined : await timeLoss(recipe, stage, step, lossOf);
+  await Promise.all([step.release(), loader.close()]);
+  return {
+    stage: name,
+    batch: stage.batch,
+    microBatch: step.pieces.microBatch,
+    trained: trained.reduce((sum, { variable }) => sum + sizeOf(variable.shape), 0),
+    losses,
+    seconds,
+    updateSeconds,
+    ...(lossSeconds === undefined ? {} : { lossSeconds }),
+    mostBytes: mostBytes(),
+  };
+}
+
+/** The most memory that this process had. Linux counts into maxRSS what the parent had when it forked. */
+function mostBytes(): number {
+  const status = process.platform === "linux" ? readFileSync("/proc/self/status", "utf8") : "";
+  return 1024 * Number(/^VmHWM:\s*(\d+) kB/m.exec(status)?.[1] ?? process.resourceUsage().maxRSS);
+}
+
+/** Seconds of the loss of `batch` made-up rows and of its gradient, the second time. */
+async function timeLoss(recipe: Recipe, stage: Stage, { state }: Step, batch: number): Promise<number> {
+  const { threads } = recipe;
+  const program = await compile(lossGraph(recipe, stage, batch), threads === undefined ? {} : { threads });
+  const inputs = [...program.inputs].map(([name, { shape }]) => {
+    const known = state.entries.get(name)?.block.tensors["w"]!.data;
+    return [name, tensor("float32", shape, known ?? noise(sizeOf(shape), recipe.seed))] as const;
+  });
+  program.bind({ inputs: Object.fromEntries(inputs) });
+  let seconds = 0;
+  for (let i = 0; i < 2; i++) {
+    const start = performance.now();
+    await program.run();
+    seconds = (performance.now() - start) / 1000;
+  }
+  await program.release();
+  return seconds;
+}
+
+function noise(length: number, seed: number): Float32Array {
+  const random = new Random(fold(key(seed), "rehearsal"));
+  return Float32Array.from({ length }, () => random.uniform(-1, 1));
+}
+
+/** Seconds of an update that changes nothing any more: the gradient is zero, and so is the learning rate. */
+function timeUpdate(step: Step): number {
+  const start = performance.now();
+  step.moveFollowers(1);
+  step.update({ number: 1, rate: 0 });
+  return (performance.now() - start) / 1000;
+}
+
+/** Parent → child, and back. */
+export interface Request {
+  readonly recipe: Recipe;
+  readonly options: RehearseOptions;
+}
+export type Answer = { readonly rehearsal: Rehearsal } | { readonly message: string; readonly stack: string };
+
+/** The same in a process of its own, so that the memory it took is its own and is free afterwards. */
+export async function rehearse(recipe: Recipe, options: RehearseOptions): Promise<Rehearsal> {
+  const child = fork(new URL("./rehearse-child.js", import.meta.url), { execArgv: [], serialization: "advanced" });
+  return new Promise<Rehearsal>((resolve, reject) => {
+    let answer: Answer | undefined;
+    child.on("message", (message: Answer) => (answer = message));
+    child.on("error", reject);
+    child.on("close", (code, killer) => {
+      if (answer !== undefined && "rehearsal" in answer) resolve(answer.rehearsal);
+      else if (answer !== undefined) reject(Object.assign(new Error(answer.message), { stack: answer.stack }));
+      else
+        reject(
+          new Error(
+            `the rehearsal of ${options.stage} ended unexpectedly (${killer ?? `exit code ${code}`})` +
+              (killer === "SIGKILL" ? ": most likely there was too little memory; try a smaller micro-batch" : ""),
+          ),
+        );
+    });
+    child.send({ recipe, options } satisfies Request);
+  });
+}

@@ -1,0 +1,157 @@
+/** Batches for training, made ahead of time by worker threads. Batch (epoch, step) is a pure function of the seed. */
+import { fold, key } from "../../tensor/random.ts";
+import { type Tensor, tensor } from "../../tensor/tensor.ts";
+import { checkBad, type Skipped } from "./bad.ts";
+import { type Crew, startCrew } from "./worker-pool.ts";
+import { epochOrder } from "./order.ts";
+import { rowMaker } from "./rows.ts";
+import type { Source } from "../source.ts";
+import { indexOf, openSource, type SourceInput } from "../sources/open.ts";
+import { sample } from "../sources/subset.ts";
+import { shapeOf, type ViewInput, viewSpec } from "../augmentation/views.ts";
+
+export interface Batch {
+  /** Per view its samples: [n, 3, size, size] or [n, length], where n is the batch, by ranks and by parts. */
+  readonly fields: Readonly<Record<string, Tensor<"float32">>>;
+  /** The image in each row, as an index into the loader's source. */
+  readonly indices: Int32Array;
+}
+
+export interface LoaderOptions {
+  readonly source: SourceInput;
+  /** Batch field → view. */
+  readonly views: Readonly<Record<string, ViewInput>>;
+  /** Images per batch, over all ranks. */
+  readonly batch: number;
+  readonly seed: number;
+  /** Worker threads, default 1. 0 does the work in the calling thread. Changes nothing but the time. */
+  readonly workers?: number;
+  /** Memory for decoded images over all workers, default 1 GiB. What does not fit is decoded in every epoch. */
+  readonly cacheBytes?: number;
+  /** Share of unreadable images above which loading fails, default 0.1. */
+  readonly maxBadShare?: number;
+  /** Use only so many images, drawn by the seed. */
+  readonly limit?: number;
+  /** Which of `ranks` processes this is, from 0; each gets an equal stretch of every batch. Default: the only one. */
+  readonly rank?: number;
+  readonly ranks?: number;
+  /** Of a rank's stretch, how many equal parts it comes in (default 1), and how often they are asked for (default 1). */
+  readonly parts?: number;
+  readonly passes?: number;
+}
+
+export interface Loader {
+  /** The images in use; `label` and `id` take a batch's indices. */
+  readonly source: Source;
+  /** The last, incomplete batch of an epoch is left out. */
+  readonly stepsPerEpoch: number;
+  /**
+   * Cheapest in sequence: the two batches after it are made while the caller works. `piece` counts a batch's parts, pass
+   * after pass; those of the second pass are made again, the same, so that no batch is ever kept whole.
+   */
+  batch(epoch: number, step: number, piece?: number): Promise<Batch>;
+  /** Unreadable images met so far. A row that asks for one gets the next readable image. */
+  readonly skipped: readonly Skipped[];
+  /** Milliseconds the caller has waited for batches. */
+  waited(): number;
+  close(): Promise<void>;
+}
+
+/** Batches that workers make while one is in use. */
+export const batchesAhead = 2;
+
+/** Opens the source and starts the workers. Throws when the source has no image, or fewer than a batch. */
+export async function openLoader(options: LoaderOptions): Promise<Loader> {
+  const { batch: batchSize, seed, workers = 1, cacheBytes = 2 ** 30, maxBadShare = 0.1, limit } = options;
+  const { rank = 0, ranks = 1, parts = 1, passes = 1 } = options;
+  const share = batchSize / ranks;
+  if (!Number.isInteger(share))
+    throw new Error(`a batch of ${batchSize} cannot be shared by ${ranks} ranks: set batch to a multiple of ${ranks}`);
+  if (!Number.isInteger(rank) || rank < 0 || rank >= ranks)
+    throw new Error(`there is no rank ${rank}: ${ranks} ranks have numbers 0 to ${ranks - 1}`);
+  if (!Number.isInteger(share / parts))
+    throw new Error(`${share} images cannot be cut into ${parts} equal parts; choose a divisor`);
+  const views = Object.fromEntries(Object.entries(options.views).map(([name, view]) => [name, viewSpec.parse(view)]));
+  const index = await indexOf(options.source);
+  const source = sample(await openSource(options.source, index), limit, seed);
+  const { length } = source;
+  if (batchSize > length)
+    throw new Error(
+      `a batch of ${batchSize} is larger than the data set of ${length} images: ` +
+        `set batch to ${length} or less, or add images`,
+    );
+  const rowOptions = { views, seed, cacheBytes, maxBadShare };
+  const crew: Crew =
+    workers === 0
+      ? { make: rowMaker(source, rowOptions), close: async () => undefined }
+      : startCrew({ source: options.source, index, limit, length, ...rowOptions }, workers, source.blocks);
+
+  const stepsPerEpoch = Math.floor(length / batchSize);
+  const orderOf = remember((epoch) =>
+    epochOrder(length, source.blocks, fold(key(seed), "order", epoch), source.window),
+  );
+  const skipped = new Map<number, Skipped>();
+  const ahead = new Map<number, Promise<Batch>>();
+  let tried = 0;
+  let waitedMs = 0;
+
+  const pieces = parts * passes;
+  const size = share / parts;
+
+  async function make(serial: number): Promise<Batch> {
+    const step = Math.floor(serial / pieces);
+    const epoch = Math.floor(step / stepsPerEpoch);
+    const first = (step % stepsPerEpoch) * batchSize + rank * share + (serial % parts) * size;
+    const rows = await crew.make(epoch, orderOf(epoch).slice(first, first + size));
+    if (serial % pieces < parts) tried += rows.tried;
+    for (const bad of rows.bad) skipped.set(bad.index, bad);
+    checkBad([...skipped.values()], tried, length, maxBadShare);
+    const fields = Object.entries(rows.fields).map(
+      ([name, data]) => [name, tensor("float32", [size, ...shapeOf(views[name]!)], data)] as const,
+    );
+    return { fields: Object.fromEntries(fields), indices: rows.indices };
+  }
+
+  return {
+    source,
+    stepsPerEpoch,
+    async batch(epoch, step, piece = 0) {
+      if (!(epoch >= 0 && step >= 0 && step < stepsPerEpoch))
+        throw new Error(`there is no step ${step} in epoch ${epoch}: an epoch has steps 0 to ${stepsPerEpoch - 1}`);
+      if (!(piece >= 0 && piece < pieces)) throw new Error(`there is no piece ${piece} of a batch in ${pieces}`);
+      const serial = (epoch * stepsPerEpoch + step) * pieces + piece;
+      if (!Number.isSafeInteger(serial + batchesAhead))
+        throw new Error(`epoch ${epoch} is too far: ${stepsPerEpoch} steps each make more than 2^53 batches`);
+      for (const other of ahead.keys()) if (other < serial || other > serial + batchesAhead) ahead.delete(other);
+      const last = workers === 0 ? serial : serial + batchesAhead;
+      for (let next = serial; next <= last; next++)
+        if (!ahead.has(next)) {
+          const started = make(next);
+          started.catch(() => undefined); // the caller hears of it when it asks for this batch
+          ahead.set(next, started);
+        }
+      const start = performance.now();
+      try {
+        return await ahead.get(serial)!;
+      } finally {
+        waitedMs += performance.now() - start;
+      }
+    },
+    get skipped() {
+      return [...skipped.values()].sort((a, b) => a.index - b.index);
+    },
+    waited: () => waitedMs,
+    close: () => crew.close(),
+  };
+}
+
+/** The last two results of `make`: batches are made ahead across the border of two epochs. */
+function remember<T>(make: (n: number) => T): (n: number) => T {
+  const known = new Map<number, T>();
+  return (n) => {
+    const value = known.get(n) ?? make(n);
+    known.set(n, value);
+    for (const old of known.keys()) if (known.size > 2 && old !== n) known.delete(old);
+    return value;
+  };
+}

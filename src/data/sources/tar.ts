@@ -1,0 +1,133 @@
+/**
+ * Images in tar archives, packed plainly or as WebDataset packs them in shards: neighbours of one name up to its first dot
+ * are a sample, such as `0001.jpg`, `0001.cls` and `0001.json`. Nothing is unpacked.
+ */
+import { readFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import * as z from "zod";
+import { archivesAt, archiveSplitHelp, isHidden, packedFacts } from "./archive.ts";
+import { imageExtensions, isImageName, readImage } from "../formats/decode.ts";
+import { idOf, IndexBuilder, type IndexedKind, shortSideSpec, splitSpec, stampOf } from "./image-index.ts";
+import { openIndexed } from "./indexed.ts";
+import { LabelNames } from "./label-names.ts";
+import { type Bytes, forwards, readPart, shown, withFile } from "../formats/positioned.ts";
+import { type Member, members } from "../formats/tar-members.ts";
+
+export const tarSpec = z.strictObject({
+  kind: z.literal("tar"),
+  path: z.string().min(1).describe("a .tar file, a folder of them, or a pattern such as shards/train-{0000..0146}.tar"),
+  jsonLabel: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("field of a sample's .json that has its class; default: its .cls file, else the folder it was packed in"),
+  shortSide: shortSideSpec,
+  split: splitSpec.describe(`of folders in the archive, or of ${archiveSplitHelp}; default: all images`),
+});
+
+/**
+ * The images of the archives, in the order of their paths and then as they were packed; samples without an image, links
+ * and names that begin with a dot are left out. A `classes.txt` beside the first archive, with a name a line, says what
+ * classes are called whose labels are numbers.
+ */
+export const tar: IndexedKind<z.infer<typeof tarSpec>> = {
+  key: ({ path, jsonLabel }) => [resolve(path), jsonLabel],
+
+  /** Throws when there is no archive or no image, or when one is damaged. */
+  async build({ path, jsonLabel }) {
+    const archives = await archivesAt(path, ".tar");
+    const { files, names, prefixes } = archives;
+    const images = new IndexBuilder("file", "offset", "size");
+    const labels = new LabelNames();
+    for (const [f, file] of files.entries())
+      await withFile(file, names[f]!, async (bytes) => {
+        for await (const { label, pictures } of samples(bytes, jsonLabel))
+          for (const { name, offset, size } of pictures) {
+            images.add(`${prefixes[f]}${name}`, { file: f, offset, size });
+            labels.push(label);
+          }
+      });
+    if (images.length === 0)
+      throw new Error(`no image in ${path}: images are files that end in ${imageExtensions.join(", ")}`);
+    if (jsonLabel !== undefined && labels.size === 0)
+      throw new Error(`no image in ${path} has a .json beside it with a field ${jsonLabel}; leave out jsonLabel`);
+
+    const list = join(dirname(files[0]!), "classes.txt");
+    const listStamp = await stampOf(list);
+    const known =
+      listStamp.state === "none" ? undefined : (await readFile(list, "utf8")).split(/\r?\n/).filter(Boolean);
+    const unknown = (label: string) =>
+      new Error(`${path} has the label ${shown(label)}, which is none of the ${known!.length} classes in ${list}`);
+    return images.finish({
+      ...packedFacts(images, archives),
+      ...(labels.size === 0 ? {} : labels.facts(known, unknown)),
+      dependencies: [...archives.dependencies, listStamp],
+    });
+  },
+
+  open({ path, shortSide, split }, index) {
+    const { file, offset, size } = index.places;
+    return openIndexed(index, {
+      name: path,
+      split,
+      splitHelp: `folders named train and test (or val) in it, or ${archiveSplitHelp}`,
+      load: (i, glance) =>
+        readImage(readPart(index.files[file![i]!]!, offset![i]!, size![i]!), idOf(index, i), shortSide, glance),
+    });
+  },
+};
+
+interface Sample {
+  key: string;
+  /** Of `0001.jpg` and `0001.mask.png` the first, if other files show that they are one sample; else both. */
+  pictures: readonly Member[];
+  label: string | undefined;
+}
+
+const mostLabelBytes = 2 ** 20;
+
+async function* samples(file: Bytes, jsonLabel: string | undefined): AsyncGenerator<Sample> {
+  const read = forwards(file);
+  let [key, label, hasOthers] = ["", undefined as string | undefined, false];
+  let pictures: Member[] = [];
+
+  function sample(): Sample {
+    const plain = pictures.filter(({ name }) => imageExtensions.includes(partsOf(name).ending));
+    return { key, label, pictures: hasOthers && plain.length > 0 ? plain : pictures };
+  }
+
+  for await (const member of members(file, read)) {
+    const { name, offset, size } = member;
+    if (isHidden(name)) continue;
+    const parts = partsOf(name);
+    if (parts.key !== key) {
+      yield sample();
+      [key, label, hasOthers, pictures] = [parts.key, undefined, false, []];
+    }
+    if (isImageName(name)) pictures.push(member);
+    else hasOthers = true;
+    if (parts.ending === (jsonLabel === undefined ? ".cls" : ".json")) {
+      if (size > mostLabelBytes) throw new Error(`${file.name} has a label of ${size} bytes, ${shown(name)}`);
+      const text = (await read(offset, size)).toString().trim();
+      label = jsonLabel === undefined ? text || undefined : fieldOf(text, jsonLabel, `${file.name}/${name}`);
+    }
+  }
+  yield sample();
+}
+
+/** `a/b` and `.seg.png` of `a/b.seg.png`. */
+function partsOf(name: string): { key: string; ending: string } {
+  const dot = name.indexOf(".", name.lastIndexOf("/") + 1);
+  return dot === -1 ? { key: name, ending: "" } : { key: name.slice(0, dot), ending: name.slice(dot).toLowerCase() };
+}
+
+function fieldOf(json: string, field: string, name: string): string | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (error) {
+    throw new Error(`${shown(name)} is no JSON: ${shown((error as Error).message)}`, { cause: error });
+  }
+  const found = (value as Record<string, unknown> | null)?.[field];
+  return typeof found === "string" || typeof found === "number" ? String(found) : undefined;
+}

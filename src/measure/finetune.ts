@@ -1,0 +1,259 @@
+/**
+ * End-to-end fine-tuning: the whole encoder learns a labelled task (layer-grafted pre-training's `main_finetune_mae.py`,
+ * which follows MAE's). Unlike the released code, the epoch is chosen on images of its own and the last one counts too.
+ */
+import { fold, key, Random } from "../tensor/random.ts";
+import { type Tensor, tensor } from "../tensor/tensor.ts";
+import * as op from "../graph/ops/index.ts";
+import { compile, type ExecutableOptions } from "../backend/executable.ts";
+import { resizePositions } from "../nn/interpolate.ts";
+import { Scope } from "../nn/scope.ts";
+import { patchCount, type VitConfig } from "../nn/vit.ts";
+import { scaleByBatch, warmupCosine } from "../optim/schedules.ts";
+import { cached } from "../data/sources/cached.ts";
+import { evaluationBatches } from "../data/batches/evaluation.ts";
+import { mix } from "../data/augmentation/mix.ts";
+import { rowMaker } from "../data/batches/rows.ts";
+import type { Source } from "../data/source.ts";
+import { subset } from "../data/sources/subset.ts";
+import { type AugmentView, type CenterView, fineTuneView, maeView } from "../data/augmentation/views.ts";
+import { classify, type ClassifyOptions, drawDropPath, logits } from "../objectives/classify.ts";
+import type { Encoder } from "../evaluators/encoder.ts";
+import type { EvaluatorOptions, Score } from "../evaluators/evaluator.ts";
+import { fineTuneRules, type FineTuneSettings, resolveSettings } from "./finetune-settings.ts";
+import type { Question } from "./questions.ts";
+import { createStep, microBatchFor, type Step } from "../step/step.ts";
+
+/** What is fine-tuned. `parameters` may hold more than the encoder; `tuneFromFirstFC` needs the projector's `head.0.weight`. */
+export type FineTuneSubject = Pick<Encoder, "model" | "view" | "parameters">;
+
+/** A question, and the source that its rows count in. For few labels its training rows are a part of the images. */
+export type FineTuneData = Pick<Question, "classes" | "labels" | "rows"> & { readonly source: Source };
+
+export interface FineTuneOptions extends FineTuneSettings, EvaluatorOptions {
+  /** How training images are augmented. Default: as `augmentation` says, with the encoder's normalisation. */
+  readonly view?: AugmentView | undefined;
+  readonly seed?: number | undefined;
+  /** Memory for decoded images. Default: 1 GiB. */
+  readonly cacheBytes?: number | undefined;
+  /** `done` and `total` count optimizer steps. */
+  readonly onProgress?: ((done: number, total: number, what: string) => void) | undefined;
+}
+
+/** Accuracy on the test images of the weights that were best in validation. */
+export interface FineTuned extends Score {
+  readonly validation: number;
+  /** Of every test image; -1 for one that cannot be read, which does not count. */
+  readonly predictions: Int32Array;
+  /** Epochs after which these weights were taken; of equally good ones the last. */
+  readonly epoch: number;
+  /** At every validation: epochs done, mean loss of the last one, accuracy. */
+  readonly history: readonly { readonly epoch: number; readonly loss: number; readonly validation: number }[];
+  readonly model: VitConfig;
+  readonly view: CenterView;
+  /** Encoder and head, under the names of `classify`. */
+  readonly parameters: ReadonlyMap<string, Tensor>;
+}
+
+/**
+ * Trains encoder and a fresh linear classifier, with the paper's settings where the options do not say otherwise. Everything is
+ * done in this process: augmentation is little work beside the gradient of a whole encoder. Same seed, same result.
+ * Throws one sentence when data, options and checkpoint do not fit.
+ */
+export async function fineTune(
+  subject: FineTuneSubject,
+  data: FineTuneData,
+  options: FineTuneOptions = {},
+): Promise<FineTuned> {
+  const { view: givenView, seed = 0, threads, cacheBytes = 2 ** 30, onProgress, ...given } = options;
+  const settings = resolveSettings(given);
+  const { epochs, evaluateEvery } = settings;
+  check(subject, data, settings, givenView);
+  const { train } = data.rows;
+  const { imageSize = subject.model.imageSize } = settings;
+  const model = { ...subject.model, imageSize };
+  const evaluationView = resizeView(subject.view, imageSize);
+  const { mean, std } = evaluationView; // an encoder is used with the normalisation it was trained with
+  const view =
+    givenView ??
+    (settings.augmentation === "strong"
+      ? fineTuneView(imageSize, { mean, std })
+      : maeView(imageSize, { scale: [0.35, 1], mean, std }));
+  const batch = batchFor(settings.batch, train.length);
+  const microBatch = settings.microBatch ?? microBatchFor(batch, 1 + patchCount(model));
+  const firstLayer = settings.tuneFromFirstFC ? subject.parameters.get("head.0.weight")!.shape[0]! : undefined;
+  const head = { ...settings, classes: data.classes.length, ...(firstLayer === undefined ? {} : { firstLayer }) };
+  const executable = threads === undefined ? {} : { threads };
+
+  const root = fold(key(seed), "fine-tune");
+  const step = await createStep(classify(model, head), {
+    batch,
+    microBatch,
+    rules: fineTuneRules(model.depth, settings),
+    optimizer: { betas: settings.betas, epsilon: 1e-8, weightDecay: settings.weightDecay },
+    key: root,
+    executable,
+  });
+  let classifier: Classifier | undefined;
+  try {
+    load(step, subject, model);
+    classifier = await openClassifier(step, model, head, executable);
+    const source = cached(data.source, cacheBytes);
+    const measure = async (rows: readonly number[]) => {
+      const predictions = await classifier!.predict(subset(source, rows), evaluationView);
+      const readable = Array.from(predictions.keys()).filter((i) => predictions[i] !== -1);
+      const hits = readable.filter((i) => predictions[i] === data.labels[rows[i]!]).length;
+      return { predictions, value: hits / readable.length };
+    };
+    const rows = rowMaker(subset(source, train), {
+      views: { images: view },
+      seed,
+      cacheBytes: 0,
+      maxBadShare: 0.1,
+    });
+    const stepsPerEpoch = Math.floor(train.length / batch);
+    const steps = epochs * stepsPerEpoch;
+    const schedule = {
+      peak: scaleByBatch(settings.learningRate, batch),
+      warmup: settings.warmup ?? Math.min(5, epochs / 10),
+      total: epochs,
+      end: settings.minLearningRate,
+    };
+
+    const history: FineTuned["history"][number][] = [];
+    let best = { validation: -1, epoch: 0, parameters: new Map<string, Tensor>() };
+    let news = "";
+    for (let epoch = 0; epoch < epochs; epoch++) {
+      const order = new Random(fold(root, "order", epoch)).permutation(train.length);
+      let loss = 0;
+      for (let i = 0; i < stepsPerEpoch; i++) {
+        const done = epoch * stepsPerEpoch + i;
+        onProgress?.(done, steps, `epoch ${epoch + 1} of ${epochs}${news}`);
+        const random = (purpose: string) => new Random(fold(root, purpose, epoch, i));
+        const { fields, indices } = await rows(epoch, order.slice(i * batch, (i + 1) * batch));
+        const images = tensor("float32", [batch, 3, imageSize, imageSize], fields["images"]);
+        const labels = indices.map((row) => data.labels[train[row]!]!);
+        const targets = mix(images, labels, head, random("mix"));
+        const dropPath = drawDropPath(random("drop path"), batch, model.depth, settings.dropPath);
+        const at = { number: done + 1, rate: warmupCosine(done / stepsPerEpoch, schedule), progress: done / steps };
+        loss += (await step.run({ images, targets, dropPath }, at)).loss / stepsPerEpoch;
+      }
+      if ((epoch + 1) % evaluateEvery !== 0 && epoch + 1 < epochs) continue;
+      const { value: validation } = await measure(data.rows.validation);
+      history.push({ epoch: epoch + 1, loss, validation });
+      news = `, loss ${loss.toFixed(3)}, ${(100 * validation).toFixed(1)} % of the validation images`;
+      if (validation >= best.validation) best = { validation, epoch: epoch + 1, parameters: weights(step) };
+    }
+    onProgress?.(steps, steps, "");
+    step.state.load(best.parameters);
+    const detail = `epoch ${best.epoch} of ${epochs}`;
+    const tested = await measure(data.rows.test);
+    return { name: "fine-tune", detail, ...tested, ...best, history, model, view: evaluationView };
+  } finally {
+    await Promise.all([step.release(), classifier?.release()]);
+  }
+}
+
+/** What a whole number of images allows: all of them where the batch is larger, even because mixing takes pairs. */
+function batchFor(batch: number, images: number): number {
+  if (batch <= images) return batch;
+  const unit = images < 64 ? 2 : 32; // a round number can be cut into micro-batches
+  return images - (images % unit);
+}
+
+/** The same part of an image, at another size. */
+function resizeView(view: CenterView, size: number): CenterView {
+  return { ...view, size, resize: Math.max(size, Math.round((view.resize * size) / view.size)) };
+}
+
+/** Copies the encoder in, its position embedding fitted to the images' size; what is new keeps its first values. */
+function load({ state }: Step, { model, parameters }: FineTuneSubject, { imageSize, patchSize }: VitConfig) {
+  const values = new Map<string, Tensor>();
+  for (const name of state.entries.keys()) {
+    if (name.startsWith("fc_norm.") || (name.startsWith("head.") && name !== "head.0.weight")) continue;
+    const value = parameters.get(name);
+    if (value === undefined) throw new Error(`the encoder needs a tensor ${name}, but the checkpoint has none`);
+    values.set(name, value);
+  }
+  if (imageSize !== model.imageSize)
+    values.set("pos_embed", resizePositions(values.get("pos_embed") as Tensor<"float32">, imageSize / patchSize));
+  state.load(values);
+}
+
+/** Copies of all weights. */
+function weights({ state }: Step): Map<string, Tensor> {
+  const copies = [...state.entries].map(([name, { block }]) => {
+    const { shape, data } = block.tensors["w"]!;
+    return [name, tensor("float32", shape, data.slice())] as const;
+  });
+  return new Map(copies);
+}
+
+interface Classifier {
+  /** A class per image; -1 where it cannot be read. Rejects when none can. */
+  predict(source: Source, view: CenterView): Promise<Int32Array>;
+  release(): Promise<void>;
+}
+
+/** Classifies with the weights that `step` has at the time. */
+async function openClassifier(
+  step: Step,
+  model: VitConfig,
+  options: ClassifyOptions,
+  executable: ExecutableOptions,
+): Promise<Classifier> {
+  const batch = 64;
+  const { imageSize } = model;
+  const scope = new Scope();
+  const images = op.input("images", "float32", [batch, 3, imageSize, imageSize]);
+  const program = await compile({ logits: logits(scope, model, options, { images }) }, executable);
+  const bound = [...scope.variables.keys()].map((name) => [name, step.state.entries.get(name)!.block.tensors["w"]!]);
+  program.bind({ inputs: Object.fromEntries(bound) as Record<string, Tensor> });
+  return {
+    async predict(source, view) {
+      const found = new Int32Array(source.length).fill(-1);
+      let failure: Error | undefined;
+      const onUnreadable = (_: number, error: Error) => void (failure = error);
+      for await (const { images, indices } of evaluationBatches(source, view, batch, { onUnreadable })) {
+        const { data, shape } = (await program.run({ images }))["logits"] as Tensor<"float32">;
+        const classes = shape[1]!;
+        for (const [i, index] of indices.entries()) {
+          const row = data.subarray(i * classes, (i + 1) * classes);
+          found[index] = row.indexOf(Math.max(...row));
+        }
+      }
+      if (failure !== undefined && found.every((each) => each === -1)) throw failure;
+      return found;
+    },
+    release: () => program.release(),
+  };
+}
+
+function check(
+  { model, parameters }: FineTuneSubject,
+  { classes, rows: { train, validation, test } }: FineTuneData,
+  { freezeBelow = 0, imageSize = model.imageSize, tuneFromFirstFC }: FineTuneSettings,
+  view: AugmentView | undefined,
+) {
+  if (classes.length < 2) throw new Error(`fine-tuning needs two classes or more, but there is ${classes.length}`);
+  if (train.length < 2) throw new Error(`fine-tuning needs two training images or more, but there is ${train.length}`);
+  for (const [name, rows] of Object.entries({ validation, test }))
+    if (rows.length === 0)
+      throw new Error(
+        `fine-tuning chooses the epoch on validation images and needs some to test on, but there are none for ${name}`,
+      );
+  if (freezeBelow > model.depth)
+    throw new Error(
+      `the encoder has ${model.depth} blocks, so ${freezeBelow} cannot be frozen: set freezeBelow to ${model.depth} or less`,
+    );
+  patchCount({ ...model, imageSize });
+  if (view !== undefined && view.size !== imageSize)
+    throw new Error(
+      `the view makes images of ${view.size} pixels, but the encoder is to see ${imageSize}; set imageSize to ${view.size}`,
+    );
+  if (tuneFromFirstFC && !parameters.has("head.0.weight"))
+    throw new Error(
+      "tuneFromFirstFC goes on from the first layer of a contrastive head (head.0.weight), but this checkpoint has none: " +
+        "take a stage trained by contrast (mocov3, simclr, vicreg), or switch tuneFromFirstFC off",
+    );
+}

@@ -1,0 +1,77 @@
+import { describe, expect, it } from "vitest";
+import { automatic, type AutomaticOptions } from "../../src/methods/automatic.ts";
+import { defineRecipe } from "../../src/recipe/recipe.ts";
+
+const choose = (options: Partial<AutomaticOptions> & { images: number; shortSide: number }) =>
+  defineRecipe(automatic({ data: { kind: "folder", path: "photos" }, ...options }));
+
+describe("automatic", () => {
+  it.each([
+    ["thumbnails", 5000, 32, { imageSize: 32, patchSize: 8, width: 128 }],
+    ["some photos", 5000, 500, { imageSize: 160, patchSize: 16, width: 192 }],
+    ["many photos", 200_000, 500, { imageSize: 224, patchSize: 16, width: 384 }],
+    ["many small photos", 200_000, 100, { imageSize: 96, patchSize: 16, width: 384 }],
+  ])("chooses a model for %s", (_, images, shortSide, model) => {
+    expect(choose({ images, shortSide }).model).toMatchObject(model);
+  });
+
+  const grid = [2, 3, 10, 100, 999, 20_000, 1_000_000].flatMap((images) =>
+    [8, 32, 33, 80, 81, 150, 224, 4000].map((shortSide) => [images, shortSide] as const),
+  );
+  it.each(grid)("always fits: %i images of %i pixels", (images, shortSide) => {
+    const { model, stages } = choose({ images, shortSide });
+    expect(model.imageSize % model.patchSize).toBe(0);
+    for (const stage of stages) {
+      expect(stage.batch).toBeLessThanOrEqual(images);
+      expect(stage.batch).toBeGreaterThan(1);
+      expect(stage.batch % stage.microBatch).toBe(0);
+      expect(stage.epochs).toBeGreaterThanOrEqual(10);
+      expect(stage.epochs).toBeLessThanOrEqual(300);
+    }
+    expect(stages[1]!.microBatch).toBe(stages[1]!.batch); // one pass is cheaper than two
+  });
+
+  it("cuts a batch that memory does not hold", () => {
+    const [mim, cl] = choose({ images: 100_000, shortSide: 400, model: "vit-base/16", batch: 4096 }).stages;
+    expect([mim!.batch, cl!.batch]).toEqual([4096, 4096]);
+    expect([mim!.microBatch, cl!.microBatch]).toEqual([32, 4]);
+  });
+
+  it("keeps what is asked for", () => {
+    const recipe = choose({
+      images: 1000,
+      shortSide: 400,
+      model: "vit-small/16",
+      imageSize: 64,
+      patchSize: 8,
+      batch: 12,
+      learningRate: 3e-4,
+      epochs: { mim: 7, cl: 3 },
+      seed: 5,
+    });
+    expect(recipe.model).toMatchObject({ imageSize: 64, patchSize: 8, width: 384 });
+    expect(recipe.seed).toBe(5);
+    expect(recipe.stages.map(({ epochs, batch, learningRate }) => [epochs, batch, learningRate])).toEqual([
+      [7, 12, 3e-4],
+      [3, 12, 3e-4],
+    ]);
+  });
+
+  it("spends more epochs when there is more time", () => {
+    const epochs = (hours: number) => choose({ images: 50_000, shortSide: 300, hours }).stages[0]!.epochs;
+    expect(epochs(1000)).toBeGreaterThan(epochs(10));
+  });
+
+  it("decodes no more than the model can use", () => {
+    expect(choose({ images: 1000, shortSide: 4000 }).data).toMatchObject({ shortSide: 320 });
+  });
+
+  it("says what is wrong", () => {
+    const images = { images: 1000, shortSide: 300 };
+    expect(() => choose({ ...images, model: "vit-huge" })).toThrow(
+      /^there is no model vit-huge; available: vit-micro, vit-tiny\/8, /,
+    );
+    expect(() => choose({ ...images, imageSize: 100 })).toThrow("100 is not a multiple of the patch size 16");
+    expect(() => choose({ images: 1, shortSide: 300 })).toThrow("needs at least 2 images");
+  });
+});

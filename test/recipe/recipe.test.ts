@@ -1,0 +1,78 @@
+import { describe, expect, it } from "vitest";
+import { maeView, noise } from "../../src/data/augmentation/views.ts";
+import { defineRecipe, nearestName } from "../../src/recipe/recipe.ts";
+import { rateAt } from "../../src/recipe/stage.ts";
+import { tiny } from "../train/tiny.ts";
+
+describe("defineRecipe", () => {
+  it("fills in defaults", () => {
+    expect(defineRecipe(tiny()).stages[0]!.objective).toMatchObject({ maskRatio: 0.75, normPix: true });
+  });
+
+  it.each([
+    ["an unknown key", { ...tiny(), sede: 3 }, 'has no option "sede" (did you mean "seed"?)'],
+    ["an unknown key of the model", { ...tiny(), model: { ...tiny().model, widht: 3 } }, 'did you mean "width"?'],
+    [
+      "an unknown key of an objective",
+      { ...tiny(), stages: [{ ...tiny().stages[0]!, objective: { kind: "mae", maskRation: 0.5 } }] },
+      'did you mean "maskRatio"?',
+    ],
+    [
+      "an unknown key of an optimizer",
+      { ...tiny(), stages: [{ ...tiny().stages[0]!, optimizer: { ...tiny().stages[0]!.optimizer, weigthDecay: 0 } }] },
+      'stages.0.optimizer has no option "weigthDecay" (did you mean "weightDecay"?)',
+    ],
+    [
+      "an unknown key of a view",
+      { ...tiny(), stages: [{ ...tiny().stages[1]!, init: [], views: { view1: { ...maeView(16), flipp: 1 } } }] },
+      'stages.0.views.view1 has no option "flipp" (did you mean "flip"?)',
+    ],
+    ["an unknown key of the data", { ...tiny(), data: { kind: "synthetic", lenght: 8 } }, 'did you mean "length"?'],
+    [
+      "a view that is missing",
+      { ...tiny(), stages: [{ ...tiny().stages[0]!, views: { images: maeView(16) } }] },
+      "stages.0.views: mae with this model needs the views images [3,16,16] and noise [4], not images [3,16,16]",
+    ],
+    [
+      "a view of another size",
+      { ...tiny(), stages: [{ ...tiny().stages[0]!, views: { images: maeView(16), noise: noise(9) } }] },
+      "needs the views images [3,16,16] and noise [4], not images [3,16,16] and noise [9]",
+    ],
+    [
+      "a pattern that is none",
+      { ...tiny(), stages: [{ ...tiny().stages[0]!, rates: [{ match: "(", rate: 1 }] }] },
+      "stages.0.rates.0.match: is not a regular expression",
+    ],
+    ["a micro-batch that does not divide", { ...tiny({ microBatch: 3 }) }, "microBatch must divide batch"],
+    [
+      "a patch that does not divide",
+      { ...tiny(), model: { ...tiny().model, patchSize: 7 } },
+      "not a multiple of the patch",
+    ],
+    [
+      "two stages of one name",
+      { ...tiny(), stages: [tiny().stages[0]!, tiny().stages[0]!] },
+      "two stages are named mim",
+    ],
+    [
+      "a start from a stage that does not exist",
+      { ...tiny(), stages: [{ ...tiny().stages[1]!, init: [{ stage: "mum" }] }] },
+      "names either an earlier stage or a path",
+    ],
+    ["a warm-up longer than the stage", { ...tiny({ epochs: 0.25 }) }, "warmup must be shorter than epochs"],
+  ])("refuses %s", (_, recipe, message) => {
+    expect(() => defineRecipe(recipe)).toThrow(message);
+  });
+});
+
+it("finds the name that was meant, or none", () => {
+  expect(nearestName("epoch", ["epochs", "batch"])).toBe("epochs");
+  expect(nearestName("nonsense", ["epochs", "batch"])).toBeUndefined();
+});
+
+it("scales the rate by the batch and follows warm-up and cosine", () => {
+  const stage = defineRecipe({ ...tiny({ epochs: 10 }) }).stages[0]!;
+  expect(rateAt(stage, 0)).toEqual({ rate: 0, progress: 0 });
+  expect(rateAt(stage, 0.5).rate).toBeCloseTo((0.01 * 8) / 256);
+  expect(rateAt(stage, 10).rate).toBeCloseTo(0);
+});
