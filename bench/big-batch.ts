@@ -13,6 +13,7 @@ import { sizeOf } from "../src/tensor/shape.ts";
 import { tensor } from "../src/tensor/tensor.ts";
 import { presets } from "../src/nn/vit.ts";
 import { mocov3 } from "../src/objectives/mocov3.ts";
+import { cpu } from "../src/backend/cpu.ts";
 import { createStep } from "../src/step/step.ts";
 import { median } from "./sides.ts";
 
@@ -61,11 +62,11 @@ const open = (size: number) =>
     rules: [{ match: "patch_embed\\.", frozen: true }],
     optimizer: { betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 0.1 },
     key: key(0),
-    executable: { threads },
+    backend: cpu({ threads }),
     recompute: options.recompute,
   });
 const large = await open(batch);
-const { parts, passes } = large.pieces;
+const { count: parts, passes } = large.microBatches;
 let shown = performance.now();
 
 async function secondsOf(step: typeof large, number: number): Promise<number> {

@@ -3,6 +3,7 @@ import { key } from "../src/tensor/random.ts";
 import * as op from "../src/graph/ops/index.ts";
 import { encode, patches, type VitConfig } from "../src/nn/vit.ts";
 import type { Objective } from "../src/objectives/objective.ts";
+import { cpu } from "../src/backend/cpu.ts";
 import { createStep } from "../src/step/step.ts";
 
 /** The sizes that step_torch.py knows, under its names. */
@@ -38,6 +39,6 @@ export function encoderStep(config: VitConfig, sizes: { batch: number; micro: nu
     rules: [],
     optimizer: { betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 0.05 },
     key: key(0),
-    executable: { threads: sizes.threads },
+    backend: cpu({ threads: sizes.threads }),
   });
 }

@@ -14,6 +14,7 @@ import { tensor } from "../src/tensor/tensor.ts";
 import { presets } from "../src/nn/vit.ts";
 import { mocov3 } from "../src/objectives/mocov3.ts";
 import { lower } from "../src/optim/groups.ts";
+import { cpu } from "../src/backend/cpu.ts";
 import { createStep } from "../src/step/step.ts";
 
 const { values: options } = parseArgs({
@@ -55,7 +56,7 @@ const variants = await Promise.all(
         blocks === undefined ? [{ match: "patch_embed\\.", frozen: true }] : [{ match: lower(blocks), frozen: true }],
       optimizer: { betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 0.1 },
       key: key(0),
-      executable: { threads },
+      backend: cpu({ threads }),
     }),
   })),
 );

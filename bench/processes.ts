@@ -17,6 +17,7 @@ import { presets } from "../src/nn/vit.ts";
 import { openCollective } from "../src/collective/launch.ts";
 import { mae } from "../src/objectives/mae.ts";
 import { mocov3 } from "../src/objectives/mocov3.ts";
+import { cpu } from "../src/backend/cpu.ts";
 import { createStep } from "../src/step/step.ts";
 import { median } from "./sides.ts";
 
@@ -51,11 +52,11 @@ async function work(task: string) {
     rules: [],
     optimizer: { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.05 },
     key: key(0),
-    executable: { threads: Number(options.threads) },
+    backend: cpu({ threads: Number(options.threads) }),
     collective,
   });
   const random = new Random(fold(key(0), "bench", collective.rank));
-  const { microBatch } = step.pieces;
+  const { size: microBatch } = step.microBatches;
   const fields = Object.entries(objective.fields).map(([name, shape]) => {
     const data = Float32Array.from({ length: microBatch * sizeOf(shape) }, () => random.normal());
     return [name, tensor("float32", [microBatch, ...shape], data)] as const;

@@ -13,7 +13,7 @@ export { type ConflictOptions, measureConflict } from "./measure/conflict.ts";
 export { type RunOptions, runStudy, type StudyEvent, type StudyOutcome } from "./study/run.ts";
 export type { StudyOptions } from "./study/plan.ts";
 export type { StudyResults } from "./study/results.ts";
-export type { TrainEvent } from "./train/loop.ts";
+export type { TrainEvent } from "./train/events.ts";
 export type { StageEstimate } from "./cost/estimate.ts";
 export { type Forecast, forecast, type ForecastOptions, measureSpeed } from "./cost/forecast.ts";
 export { rehearse, type Rehearsal, type RehearseOptions } from "./cost/rehearse.ts";

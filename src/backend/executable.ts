@@ -1,10 +1,11 @@
-/** Compiled graphs. The only file that knows onnxruntime. */
+/** Graphs compiled by ONNX Runtime for Node. The only file that knows it. */
 import ort from "onnxruntime-node";
 import type { DType } from "../tensor/dtype.ts";
 import { sameShape, show } from "../tensor/shape.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import type { Type, Value } from "../graph/value.ts";
 import { lower } from "../onnx/lower.ts";
+import type { Executable, Handle } from "./backend.ts";
 
 export interface ExecutableOptions {
   /** Execution provider (default `cpu`); others need a build of the runtime that has them. */
@@ -14,23 +15,6 @@ export interface ExecutableOptions {
   /** Further options for `InferenceSession.create`. */
   session?: ort.InferenceSession.SessionOptions;
 }
-
-/**
- * A graph ready to run. What `bind` names stays in place from run to run: bound inputs are read from, bound outputs
- * written to the same host memory without a copy. One tensor may be both, if its only reader is its writer: that is how
- * gradients accumulate in place.
- */
-export interface Executable {
-  readonly inputs: ReadonlyMap<string, Type>;
-  readonly outputs: ReadonlyMap<string, Type>;
-  /** Ties inputs and outputs to memory. Throws when a name is unknown or a type differs. */
-  bind(tensors: { inputs?: Tensors; outputs?: Tensors }): void;
-  /** Computes all outputs from the inputs that are not bound. Returns the outputs that are not bound. */
-  run(feeds?: Tensors): Promise<Record<string, Tensor>>;
-  /** Frees the session. */
-  release(): Promise<void>;
-}
-export type Tensors = Readonly<Record<string, Tensor>>;
 
 /** Compiles the graph behind the named outputs. Throws the runtime's message when a kernel is missing. */
 export async function compile(
@@ -66,7 +50,7 @@ export async function compile(
 
 /** A model file, ours or not: shapes are what the file says, and are known once it has run. */
 export interface ModelFile {
-  run(feeds: Tensors): Promise<Record<string, Tensor<"float32">>>;
+  run(feeds: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor<"float32">>>;
   release(): Promise<void>;
 }
 
@@ -108,7 +92,9 @@ function sessionOptions({
   };
 }
 
-function toRuntime(name: string, { dtype, shape, data }: Tensor, type: Type | undefined): ort.Tensor {
+/** Every handle of this backend is a tensor on the host, whose memory the runtime uses as it is. */
+function toRuntime(name: string, handle: Handle, type: Type | undefined): ort.Tensor {
+  const { dtype, shape, data } = handle as Tensor;
   if (type === undefined) throw new Error(`the graph has no tensor named ${name}`);
   if (type.dtype !== dtype || !sameShape(type.shape, shape))
     throw new Error(`${name} must be ${type.dtype}${show(type.shape)}, but is ${dtype}${show(shape)}`);

@@ -5,7 +5,8 @@ import { writePlan } from "../run/graft-plan.ts";
 import { bothLosses } from "../methods/automatic.ts";
 import { frozenPatches } from "../methods/methods.ts";
 import { describePlan, measurePlan } from "../graft/measure.ts";
-import { defineRecipe, lossesOf, type Recipe, type Stage } from "../recipe/recipe.ts";
+import { defineRecipe, type Recipe } from "../recipe/recipe.ts";
+import { lossesOf, type ResolvedStage, resolveStage, resolveStages } from "../recipe/stage.ts";
 import { positive, whole } from "./options.ts";
 import { createOutput } from "./progress.ts";
 import { align } from "./table.ts";
@@ -39,9 +40,7 @@ export function graftPlanCommand(): Command {
       const recipe = threads === undefined ? saved : { ...saved, threads };
       const { stage, parent } = graftOf(run, recipe);
       const plan = { ...stage.plan!, lowest: Math.min(1, lowest), warmUpSteps: warmUp, jointSteps, batches };
-      const planned = await measurePlan(run, recipe, { ...stage, plan }, (done, total, what) =>
-        output.work(what, done, total),
-      );
+      const planned = await measurePlan(run, { ...stage, plan }, (done, total, what) => output.work(what, done, total));
       output.work("", 1, 1);
       writePlan(run, planned);
       const rows = planned.blocks.map((block, i) => [
@@ -61,22 +60,23 @@ export function graftPlanCommand(): Command {
 }
 
 /** The contrastive stage to plan, on the run's last finished MIM stage. Throws one sentence when there is none. */
-function graftOf(run: string, recipe: Recipe): { stage: Stage; parent: string } {
+function graftOf(run: string, recipe: Recipe): { stage: ResolvedStage; parent: string } {
+  const stages = resolveStages(recipe);
   const finals = listCheckpoints(run).filter(({ final }) => final);
   const checkpointOf = (name: string) => finals.find(({ stage }) => stage === name)?.path;
-  const below = recipe.stages.findLast((each) => {
-    const { mim, cl } = lossesOf(recipe, each);
+  const below = stages.findLast((each) => {
+    const { mim, cl } = lossesOf(each);
     return mim !== undefined && cl === undefined && checkpointOf(each.name) !== undefined;
   });
   if (below === undefined)
     throw new Error(`the run in ${run} has no finished stage of masked image modelling to build on`);
-  const having = [...recipe.stages, ...bothLosses(recipe, below.batch)];
-  const cl = having.flatMap((each) => lossesOf(recipe, each).cl ?? [])[0]!;
-  const mim = { objective: lossesOf(recipe, below).mim!.objective as Planned["objective"], views: below.views };
-  const plan: Stage["plan"] = { mim, lowest: 0.1, warmUpSteps: 100, jointSteps: 100, batches: 32 };
+  const having = [...stages, ...bothLosses(recipe, below.batch).map((stage) => resolveStage(recipe, stage))];
+  const cl = having.flatMap((each) => lossesOf(each).cl ?? [])[0]!;
+  const mim = { objective: lossesOf(below).mim!.spec as Planned["objective"], views: below.views };
+  const plan: ResolvedStage["plan"] = { mim, lowest: 0.1, warmUpSteps: 100, jointSteps: 100, batches: 32 };
   const init = [{ stage: below.name, match: "" }];
   const stage = { ...cl, name: "graft", rates: [...frozenPatches], init, plan };
   return { stage, parent: checkpointOf(below.name)! };
 }
 
-type Planned = NonNullable<Stage["plan"]>["mim"];
+type Planned = NonNullable<ResolvedStage["plan"]>["mim"];

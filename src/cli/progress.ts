@@ -1,5 +1,5 @@
 /** Progress of long work: a bar in a terminal, plain lines in a pipe, one JSON object a line for programs. */
-import type { TrainEvent } from "../train/loop.ts";
+import type { TrainEvent } from "../train/events.ts";
 
 export interface Output {
   /** A sentence for the reader; not part of `--json` output. */

@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { launched } from "../collective/launch.ts";
 import { drawPictures } from "../measure/pictures.ts";
 import { writeReport } from "../report/report.ts";
-import type { TrainEvent } from "../train/loop.ts";
+import type { TrainEvent } from "../train/events.ts";
 import { pretrain, type PretrainOptions, type PretrainResult } from "../train/pretrain.ts";
 import { interruptible } from "./interrupt.ts";
 import { measure } from "./measure.ts";

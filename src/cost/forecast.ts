@@ -1,9 +1,9 @@
 /** What a run will take, before it is run: counted on the graph, timed on a micro-batch, extrapolated by a model of its cost. */
 import { type Network, type StepCost, stepCost } from "./communication.ts";
-import { objectiveOf, type Recipe, type Stage } from "../recipe/recipe.ts";
+import type { Recipe, Stage } from "../recipe/recipe.ts";
 import { cachedMicroBatch, divisorsAround } from "./micro-batch.ts";
 import { rehearse, type Rehearsal } from "./rehearse.ts";
-import { stepsOf } from "../recipe/stage.ts";
+import { resolveStage, resolveStages, stepsOf } from "../recipe/stage.ts";
 import { stageWork, type StageWork } from "./work.ts";
 
 /** How fast a process is at a stage. */
@@ -55,7 +55,7 @@ const powers = Array.from({ length: 11 }, (_, i) => 2 ** i);
 /** Forecasts every stage. Throws when a batch cannot be shared, there are too few images for one, or a speed is missing. */
 export function forecast(recipe: Recipe, { images, processes, network, speeds }: ForecastOptions): Forecast {
   const available = Math.min(images, recipe.limit ?? Infinity);
-  const stages = recipe.stages.map((stage) => {
+  const stages = resolveStages(recipe).map((stage) => {
     const { name, batch, epochs } = stage;
     if (batch % processes !== 0)
       throw new Error(
@@ -71,7 +71,7 @@ export function forecast(recipe: Recipe, { images, processes, network, speeds }:
     const speed = speeds.get(name);
     if (speed === undefined) throw new Error(`no speed is given for stage ${name}; measureSpeed measures it`);
     // of more processes than one, the operations do not depend on their number
-    const [one, several] = [stageWork(recipe, stage), stageWork(recipe, stage, batch)];
+    const [one, several] = [stageWork(stage), stageWork(stage, batch)];
     const cost = (count: number) => {
       const { operations, gathered, reduced } = count === 1 ? one : several;
       const imageSeconds = operations.perImage / speed.operationsPerSecond;
@@ -79,7 +79,7 @@ export function forecast(recipe: Recipe, { images, processes, network, speeds }:
       const { updateSeconds } = speed;
       return stepCost({ batch, imageSeconds, lossSeconds, updateSeconds, gathered, reduced }, count, network);
     };
-    const work = processes === 1 ? one : stageWork(recipe, stage, processes);
+    const work = processes === 1 ? one : stageWork(stage, processes);
     return { stage: name, batch, epochs, stepsPerEpoch, steps, work, speed, cost };
   });
   const counts = [...new Set([...powers, processes])].sort((a, b) => a - b);
@@ -104,13 +104,14 @@ export function forecast(recipe: Recipe, { images, processes, network, speeds }:
  * comes between the ways there and back; that loss, on rows that are made up; and the update.
  */
 export async function measureSpeed(recipe: Recipe, stage: Stage): Promise<{ speed: Speed; rehearsal: Rehearsal }> {
-  const { coupled } = objectiveOf(recipe, stage);
-  const microBatch = Math.min(stage.microBatch, cachedMicroBatch(recipe, stage));
+  const resolved = resolveStage(recipe, stage);
+  const { coupled } = resolved.objective;
+  const microBatch = Math.min(stage.microBatch, cachedMicroBatch(resolved));
   const small = { ...stage, microBatch, batch: coupled ? 2 * microBatch : microBatch };
   const stages = recipe.stages.map((each) => (each.name === stage.name ? small : each));
   const options = { stage: stage.name, steps: 2, lossOf: coupled ? stage.batch : undefined };
   const rehearsal = await rehearse({ ...recipe, stages }, options);
-  const { perImage, perBatch } = stageWork(recipe, small).operations;
+  const { perImage, perBatch } = stageWork(resolveStage(recipe, small)).operations;
   const { seconds, updateSeconds, lossSeconds } = rehearsal;
   const operationsPerSecond = (small.batch * perImage + perBatch) / (seconds[1]! - updateSeconds);
   return { speed: { operationsPerSecond, updateSeconds, lossSeconds }, rehearsal };

@@ -1,8 +1,8 @@
 /** How many images one run of the graph takes: a matter of memory and time, not of the result. */
 import { totalmem } from "node:os";
-import { patchCount } from "../nn/vit.ts";
-import type { Recipe, Stage } from "../recipe/recipe.ts";
-import { microBatchFor } from "../step/step.ts";
+import { patchCount, type VitConfig } from "../nn/vit.ts";
+import type { ObjectiveSpec, Recipe } from "../recipe/recipe.ts";
+import { type ResolvedStage, resolveStage } from "../recipe/stage.ts";
 import { stageWork } from "./work.ts";
 
 export interface BatchChoice {
@@ -28,17 +28,17 @@ export function withBatch(recipe: Recipe, { batch, microBatch, recompute }: Batc
         `a micro-batch of ${size} does not divide the batch of ${sized.batch} of stage ${stage.name}; ` +
           `${divisorsAround(sized.batch, size).join(" or ")} would`,
       );
-    return { ...sized, microBatch: size === "auto" ? autoMicroBatch(recipe, sized) : size };
+    return { ...sized, microBatch: size === "auto" ? autoMicroBatch(resolveStage(recipe, sized)) : size };
   });
   return { ...recipe, stages };
 }
 
 /** The largest micro-batch that keeps activations in cache, and the rest of the training state in this machine's memory. */
-export function autoMicroBatch(recipe: Recipe, stage: Stage, memory: number = machineBytes()): number {
+export function autoMicroBatch(stage: ResolvedStage, memory: number = machineBytes()): number {
   const { batch } = stage;
-  let microBatch = cachedMicroBatch(recipe, stage);
+  let microBatch = cachedMicroBatch(stage);
   const fits = () => {
-    const { bytes } = stageWork(recipe, { ...stage, microBatch });
+    const { bytes } = stageWork({ ...stage, microBatch });
     return Object.values(bytes).reduce((sum, each) => sum + each, 0) < 0.5 * memory; // the runtime adds up to two thirds
   };
   while (microBatch > 1 && !fits()) {
@@ -48,9 +48,15 @@ export function autoMicroBatch(recipe: Recipe, stage: Stage, memory: number = ma
   return microBatch;
 }
 
+/** The largest micro-batch of about 1,500 rows (images × tokens), which keep the activations in cache. */
+export function microBatchFor(batch: number, rowsPerImage: number): number {
+  const sizes = Array.from({ length: batch }, (_, i) => i + 1).filter((size) => batch % size === 0);
+  return sizes.findLast((size) => size * rowsPerImage <= 2000) ?? 1;
+}
+
 /** The largest micro-batch that keeps activations in cache, whatever memory there is. */
-export function cachedMicroBatch(recipe: Recipe, { batch, objective }: Stage): number {
-  return microBatchFor(batch, rowsPerImage(recipe, objective));
+export function cachedMicroBatch({ batch, spec, model }: ResolvedStage): number {
+  return microBatchFor(batch, rowsPerImage(model, spec));
 }
 
 /** Memory of this machine, or what a container may use of it, bytes. */
@@ -60,9 +66,9 @@ function machineBytes(): number {
 }
 
 /** Tokens of an image in the encoder, over all of its views. */
-function rowsPerImage(recipe: Recipe, objective: Stage["objective"]): number {
-  const patches = patchCount(recipe.model);
-  if (objective.kind === "joint") return rowsPerImage(recipe, objective.mim) + rowsPerImage(recipe, objective.cl);
+function rowsPerImage(model: VitConfig, objective: ObjectiveSpec): number {
+  const patches = patchCount(model);
+  if (objective.kind === "joint") return rowsPerImage(model, objective.mim) + rowsPerImage(model, objective.cl);
   if (objective.kind === "simmim") return 1 + patches;
   if (objective.kind === "mae") return 1 + (1 - objective.maskRatio) * patches;
   const seen = objective.kind === "mocov3" ? 1 - (objective.patchDrop?.ratio ?? 0) : 1;

@@ -4,9 +4,16 @@ import { readFileSync } from "node:fs";
 import { fold, key, Random } from "../tensor/random.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { tensor } from "../tensor/tensor.ts";
-import { compile } from "../backend/executable.ts";
-import type { Recipe, Stage } from "../recipe/recipe.ts";
-import { createStageStep, openStageLoader, rateAt, samplesOf } from "../recipe/stage.ts";
+import type { Recipe } from "../recipe/recipe.ts";
+import {
+  createStageStep,
+  openStageLoader,
+  rateAt,
+  type ResolvedStage,
+  resolveStages,
+  samplesOf,
+} from "../recipe/stage.ts";
+import { trainedNumbers } from "./estimate.ts";
 import type { Step } from "../step/step.ts";
 import { lossGraph } from "./work.ts";
 
@@ -40,17 +47,17 @@ export interface Rehearsal {
  */
 export async function rehearseHere(recipe: Recipe, options: RehearseOptions): Promise<Rehearsal> {
   const { stage: name, steps, lossOf } = options;
-  const stage = recipe.stages.find((each) => each.name === name);
-  if (stage === undefined) {
+  const found = resolveStages(recipe).find((each) => each.name === name);
+  if (found === undefined) {
     const names = recipe.stages.map((each) => each.name);
     throw new Error(`${recipe.name} has no stage ${name}; its stages are ${names.join(", ")}`);
   }
   const { imageSize } = recipe.model;
-  const data = { kind: "synthetic" as const, length: stage.batch * steps, size: imageSize, seed: recipe.seed };
-  const { limit: _, ...rest } = recipe;
-  const loader = await openStageLoader({ ...rest, data, workers: 0 }, stage);
-  const step = await createStageStep(recipe, stage);
-  step.copyFollowers();
+  const source = { kind: "synthetic" as const, length: found.batch * steps, size: imageSize, seed: recipe.seed };
+  const stage = { ...found, data: { ...found.data, source, limit: undefined, workers: 0 } };
+  const loader = await openStageLoader(stage);
+  const step = await createStageStep(stage);
+  await step.resetCopies();
   const losses: number[] = [];
   const seconds: number[] = [];
   for (let i = 0; i < steps; i++) {
@@ -60,15 +67,15 @@ export async function rehearseHere(recipe: Recipe, options: RehearseOptions): Pr
     seconds.push((performance.now() - start - (loader.waited() - before)) / 1000);
     losses.push(loss);
   }
-  const trained = [...step.state.entries.values()].filter((entry) => entry.trained);
-  const updateSeconds = timeUpdate(step);
-  const lossSeconds = lossOf === undefined ? undefined : await timeLoss(recipe, stage, step, lossOf);
+  const trained = trainedNumbers(step.state);
+  const updateSeconds = await timeUpdate(step);
+  const lossSeconds = lossOf === undefined ? undefined : await timeLoss(stage, step, lossOf);
   await Promise.all([step.release(), loader.close()]);
   return {
     stage: name,
     batch: stage.batch,
-    microBatch: step.pieces.microBatch,
-    trained: trained.reduce((sum, { variable }) => sum + sizeOf(variable.shape), 0),
+    microBatch: step.microBatches.size,
+    trained,
     losses,
     seconds,
     updateSeconds,
@@ -84,12 +91,11 @@ function mostBytes(): number {
 }
 
 /** Seconds of the loss of `batch` made-up rows and of its gradient, the second time. */
-async function timeLoss(recipe: Recipe, stage: Stage, { state }: Step, batch: number): Promise<number> {
-  const { threads } = recipe;
-  const program = await compile(lossGraph(recipe, stage, batch), threads === undefined ? {} : { threads });
+async function timeLoss(stage: ResolvedStage, { backend, state }: Step, batch: number): Promise<number> {
+  const program = await backend.compile(lossGraph(stage, batch));
   const inputs = [...program.inputs].map(([name, { shape }]) => {
-    const known = state.entries.get(name)?.block.tensors["w"]!.data;
-    return [name, tensor("float32", shape, known ?? noise(sizeOf(shape), recipe.seed))] as const;
+    const isKnown = state.variables.has(name);
+    return [name, isKnown ? state.handle(name) : tensor("float32", shape, noise(sizeOf(shape), stage.seed))] as const;
   });
   program.bind({ inputs: Object.fromEntries(inputs) });
   let seconds = 0;
@@ -108,10 +114,10 @@ function noise(length: number, seed: number): Float32Array {
 }
 
 /** Seconds of an update that changes nothing any more: the gradient is zero, and so is the learning rate. */
-function timeUpdate(step: Step): number {
+async function timeUpdate(step: Step): Promise<number> {
   const start = performance.now();
-  step.moveFollowers(1);
-  step.update({ number: 1, rate: 0 });
+  await step.moveCopies(1);
+  await step.update({ number: 1, rate: 0 });
   return (performance.now() - start) / 1000;
 }
 

@@ -9,19 +9,19 @@ import { treatment } from "../optim/groups.ts";
 import { batchesAhead } from "../data/batches/loader.ts";
 import { bucketFloats } from "../collective/buckets.ts";
 import { alone } from "../collective/collective.ts";
-import type { Objective, Values } from "../objectives/objective.ts";
+import type { Values } from "../objectives/objective.ts";
 import type { Message } from "./communication.ts";
-import { cut } from "../step/gradient.ts";
+import { cut } from "../step/micro-batches.ts";
 import { trace, traceParts } from "../step/graphs.ts";
-import { objectiveOf, type Recipe, type Stage } from "../recipe/recipe.ts";
+import type { ResolvedStage } from "../recipe/stage.ts";
 
 /**
  * Floating-point operations of a stage per image: those of the matrix products in its step, forward and backward, with two
  * for each multiplication and its addition. Layers that the recipe freezes are counted as if they were trained.
  */
-export function imageWork(recipe: Recipe, stage: Stage): number {
+export function imageWork({ objective }: Pick<ResolvedStage, "objective">): number {
   const batch = 2; // the comparison of the images of a larger one costs next to nothing
-  const { loss, trainable } = trace(objectiveOf(recipe, stage), batch);
+  const { loss, trainable } = trace(objective, batch);
   return operations([loss, ...known(grad(loss, trainable.map(valueOf)))]) / batch;
 }
 
@@ -64,27 +64,25 @@ export interface StageWork {
 }
 
 /** Counts a stage. Throws when so many processes cannot share its batch equally. */
-export function stageWork(recipe: Recipe, stage: Stage, processes = 1): StageWork {
-  const objective = objectiveOf(recipe, stage);
-  const { batch } = stage;
-  const { microBatch, parts: count } = cut(objective, batch, stage.microBatch, { ...alone, size: processes });
+export function stageWork(stage: ResolvedStage, processes = 1): StageWork {
+  const { objective, batch } = stage;
+  const { size: microBatch, count } = cut(objective, batch, stage.microBatch, { ...alone, size: processes });
   const inParts = objective.coupled && count * processes > 1;
   // The rest is in proportion: all that is made of two images is, but for a few temporary values of a weight's size.
   const traced = 2;
-  const whole = countWhole(objective, stage, traced);
-  const parts = objective.coupled ? countParts(objective, stage, traced, batch) : undefined;
+  const whole = countWhole(stage, traced);
+  const parts = objective.coupled ? countParts(stage, traced, batch) : undefined;
   const { variables, trained } = whole;
 
   const bytes = (list: readonly Variable[]) => 4 * numbers(list);
-  const targets = objective.followers ?? [];
-  const follower = (name: string) => targets.find(({ target }) => name.startsWith(target));
-  const own = variables.filter(({ name }) => follower(name) === undefined);
+  const copyOf = (name: string) => objective.copies?.find(({ target }) => name.startsWith(target));
+  const own = variables.filter(({ name }) => copyOf(name) === undefined);
   const kept = own.filter(({ role }) => role !== "buffer");
   const decoder = kept.filter(({ name }) => /^(mask_token$|decoder_)/.test(name));
   const encoder = kept.filter(({ name }) => isEncoder(name, objective.encoder));
-  const following = (moves: boolean) =>
+  const copies = (moves: boolean) =>
     variables.filter(({ name }) => {
-      const found = follower(name);
+      const found = copyOf(name);
       return found !== undefined && (found.momentum !== undefined) === moves;
     });
 
@@ -106,9 +104,9 @@ export function stageWork(recipe: Recipe, stage: Stage, processes = 1): StageWor
       weights: bytes(own),
       gradients: bytes(trained),
       moments: 2 * bytes(trained),
-      momentumEncoder: bytes(following(true)),
-      anchor: bytes(following(false)),
-      views: microBatch * fieldBytes * (recipe.workers === 0 ? 1 : 1 + batchesAhead),
+      momentumEncoder: bytes(copies(true)),
+      anchor: bytes(copies(false)),
+      views: microBatch * fieldBytes * (stage.data.workers === 0 ? 1 : 1 + batchesAhead),
       encodedRows: inParts ? parts!.rowBytes * (processes === 1 ? 1 : 1 + 1 / processes) + parts!.cotangentBytes : 0,
       microBatch: ((inParts ? parts!.alive : whole.alive) / traced) * microBatch,
       wholeLoss: inParts ? parts!.lossAlive : 0,
@@ -119,15 +117,15 @@ export function stageWork(recipe: Recipe, stage: Stage, processes = 1): StageWor
 }
 
 /** The loss of the encoded rows of `batch` images, which are inputs named `encoded.`, and all of its gradients. */
-export function lossGraph(recipe: Recipe, stage: Stage, batch: number): Readonly<Record<string, Value>> {
-  const { outputs } = partsOf(objectiveOf(recipe, stage), stage, 2, batch);
+export function lossGraph(stage: ResolvedStage, batch: number): Readonly<Record<string, Value>> {
+  const { outputs } = partsOf(stage, 2, batch);
   return Object.fromEntries(outputs.map((value, i) => [`output.${i}`, value]));
 }
 
 /** Loss and gradients in one graph, as an uncoupled objective or a batch in one piece has them. */
-function countWhole(objective: Objective, stage: Stage, batch: number) {
-  const { scope, loss, trainable } = trace(objective, batch, { recompute: stage.recompute ?? false });
-  const learning = trainable.filter(({ name }) => !treatment(stage.rates, name).frozen);
+function countWhole({ objective, rates, recompute = false }: ResolvedStage, batch: number) {
+  const { scope, loss, trainable } = trace(objective, batch, { recompute });
+  const learning = trainable.filter(({ name }) => !treatment(rates, name).frozen);
   const gradients = grad(loss, learning.map(valueOf));
   const outputs = [loss, ...known(gradients)];
   return {
@@ -139,8 +137,8 @@ function countWhole(objective: Objective, stage: Stage, batch: number) {
 }
 
 /** The exact step in parts: encode, loss over the whole batch, and the way back through the encoder per micro-batch. */
-function countParts(objective: Objective, stage: Stage, microBatch: number, batch: number) {
-  const { encoded, rows, cotangents, ofRows, outputs } = partsOf(objective, stage, microBatch, batch);
+function countParts(stage: ResolvedStage, microBatch: number, batch: number) {
+  const { encoded, rows, cotangents, ofRows, outputs } = partsOf(stage, microBatch, batch);
   const back = known(ofRows);
   const sum = (values: Values) =>
     Object.values(values).reduce((total, { shape, dtype }) => total + sizeOf(shape) * bytesOf(dtype), 0);
@@ -148,7 +146,7 @@ function countParts(objective: Objective, stage: Stage, microBatch: number, batc
     encodeOperations: operations(Object.values(encoded)),
     backwardOperations: operations(back),
     lossOperations: operations(outputs),
-    ownLossOperations: operations(partsOf(objective, stage, microBatch, microBatch).outputs),
+    ownLossOperations: operations(partsOf(stage, microBatch, microBatch).outputs),
     rows: Object.keys(rows).length,
     rowBytes: sum(rows),
     cotangentBytes: sum(cotangents),
@@ -158,7 +156,7 @@ function countParts(objective: Objective, stage: Stage, microBatch: number, batc
 }
 
 /** The graphs of a stage in parts; `outputs` are the loss and all of its gradients. */
-function partsOf(objective: Objective, { rates, recompute }: Stage, microBatch: number, batch: number) {
+function partsOf({ objective, rates, recompute }: ResolvedStage, microBatch: number, batch: number) {
   const isFrozen = (name: string) => treatment(rates, name).frozen;
   const parts = traceParts(objective, { microBatch, batch, isFrozen, recompute });
   return { ...parts, outputs: [parts.loss, ...known(parts.ofLoss), ...Object.values(parts.cotangents)] };

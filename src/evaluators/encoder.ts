@@ -3,7 +3,9 @@ import { existsSync, statSync } from "node:fs";
 import { type Key } from "../tensor/random.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import * as op from "../graph/ops/index.ts";
-import { compile, type ExecutableOptions } from "../backend/executable.ts";
+import type { Backend, Handle } from "../backend/backend.ts";
+import { cpu } from "../backend/cpu.ts";
+import type { ExecutableOptions } from "../backend/executable.ts";
 import { variableKey } from "../nn/init.ts";
 import { norm } from "../nn/layers.ts";
 import { Scope } from "../nn/scope.ts";
@@ -84,14 +86,12 @@ export async function createEncoder(
   parameters: ReadonlyMap<string, Tensor>,
   { batch = 64, ...options }: EncoderOptions = {},
 ): Promise<Encoder> {
-  const pooling = isPooled(parameters) ? "mean" : "cls";
-  const { features } = encoderGraph(model, batch, pooling);
   const used = encoderParameters(model, parameters);
-  const program = await compile({ features }, options);
-  program.bind({ inputs: Object.fromEntries(used) });
+  const pooling = isPooled(parameters) ? "mean" : "cls";
+  const { encode: run, release } = await openFeatures(cpu(options), model, batch, (name) => used.get(name)!, pooling);
   const { width, imageSize } = model;
-  const run = async (images: Tensor) => (await program.run({ images }))["features"]!.data as Float32Array;
-  const collected = (source: Source) => collect(source, view, { batch, width, rowsOf: run });
+  const rowsOf = async (images: Tensor<"float32">) => (await run(images)).data;
+  const collected = (source: Source) => collect(source, view, { batch, width, rowsOf });
   return {
     model,
     view,
@@ -111,8 +111,27 @@ export async function createEncoder(
         whole = tensor("float32", [batch, 3, imageSize, imageSize], new Float32Array(batch * 3 * imageSize ** 2));
         whole.data.set(images.data);
       }
-      const rows = await run(whole);
+      const rows = await rowsOf(whole);
       return tensor("float32", [count, width], rows.slice(0, count * width));
+    },
+    release,
+  };
+}
+
+/** The graph of an encoder on parameters that lie in a backend, for `batch` images at a time: [batch, width]. */
+export async function openFeatures(
+  backend: Backend,
+  model: VitConfig,
+  batch: number,
+  parameter: (name: string) => Handle,
+  pooling: "cls" | "mean" = "cls",
+) {
+  const { scope, features } = encoderGraph(model, batch, pooling);
+  const program = await backend.compile({ features });
+  program.bind({ inputs: Object.fromEntries([...scope.variables.keys()].map((name) => [name, parameter(name)])) });
+  return {
+    async encode(images: Tensor<"float32">): Promise<Tensor<"float32">> {
+      return (await program.run({ images }))["features"] as Tensor<"float32">;
     },
     release: () => program.release(),
   };

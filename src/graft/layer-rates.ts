@@ -1,11 +1,11 @@
 import { scaleByBatch } from "../optim/schedules.ts";
 import { treatment } from "../optim/groups.ts";
 import type { LearningRates } from "../run/samples.ts";
-import { objectiveOf, type Recipe } from "../recipe/recipe.ts";
+import type { ResolvedStage } from "../recipe/stage.ts";
 
 /** The peak learning rate that each layer of the encoder gets in each stage: the picture of a graft. */
-export function layerRates(recipe: Recipe): LearningRates {
-  const blocks = Array.from({ length: recipe.model.depth }, (_, i) => ({
+export function layerRates(stages: readonly ResolvedStage[]): LearningRates {
+  const blocks = Array.from({ length: stages[0]!.model.depth }, (_, i) => ({
     layer: `block ${i}`,
     name: `blocks.${i}.mlp.fc1.weight`,
   }));
@@ -15,8 +15,8 @@ export function layerRates(recipe: Recipe): LearningRates {
     { layer: "norm", name: "norm.weight" },
     { layer: "head", name: "head.0.weight" },
   ];
-  const stages = recipe.stages.map((stage) => {
-    const { encoder } = objectiveOf(recipe, stage);
+  const drawn = stages.map((stage) => {
+    const { encoder } = stage.objective;
     const peak = scaleByBatch(stage.learningRate, stage.batch);
     const rates = layers.map(({ layer, name }) => {
       const { rate, frozen } = treatment(stage.rates, encoder + name);
@@ -24,5 +24,5 @@ export function layerRates(recipe: Recipe): LearningRates {
     });
     return { stage: stage.name, layers: rates };
   });
-  return { stages };
+  return { stages: drawn };
 }

@@ -5,14 +5,23 @@ import { scaleByBatch, warmupCosine } from "../optim/schedules.ts";
 import { distribution } from "../evaluators/conflict.ts";
 import { readWeights } from "../run/checkpoint.ts";
 import type { PlannedGraft } from "../run/graft-plan.ts";
-import { openProbe } from "../measure/conflict.ts";
-import { lossesOf, objectiveOf, type Recipe, type Stage } from "../recipe/recipe.ts";
-import { createStageStep, openStageLoader, samplesOf } from "../recipe/stage.ts";
+import { backbone, openProbe } from "../measure/probe.ts";
+import type { Stage } from "../recipe/recipe.ts";
+import {
+  createStageStep,
+  farEpoch,
+  lossesOf,
+  openStageLoader,
+  type ResolvedStage,
+  samplesOf,
+  withObjective,
+} from "../recipe/stage.ts";
 import { initialise, startFile } from "../recipe/start.ts";
-import type { Step } from "../step/step.ts";
+import { snapshot } from "../step/step.ts";
+import { takeSteps } from "../step/take-steps.ts";
 
 /** The stage with a learning rate per block, as planned; the rules it has go first. */
-export function withPlan(stage: Stage, { blocks }: PlannedGraft): Stage {
+export function withPlan<S extends Pick<Stage, "rates" | "plan">>(stage: S, { blocks }: PlannedGraft): S {
   const rates = blocks.map(({ rate }, i) => ({ match: `(^|\\.)blocks\\.${i}\\.`, rate }));
   const lowest = { match: "(^|\\.)(cls_token|patch_embed\\.)", rate: blocks[0]!.rate };
   return { ...stage, plan: undefined, rates: [...stage.rates, lowest, ...rates] };
@@ -26,57 +35,60 @@ export function withPlan(stage: Stage, { blocks }: PlannedGraft): Stage {
  */
 export async function measurePlan(
   dir: string,
-  recipe: Recipe,
-  stage: Stage,
+  stage: ResolvedStage,
   onProgress?: (done: number, total: number, what: string) => void,
 ): Promise<PlannedGraft> {
   const { plan } = stage;
   if (plan === undefined) throw new Error(`stage ${stage.name} has no plan`);
   const { warmUpSteps, jointSteps, batches, lowest } = plan;
   const joint = jointStage(dir, stage, plan.mim);
-  const { encoder } = objectiveOf(recipe, joint);
-  const backbone = `^${encoder.replaceAll(".", "\\.")}(cls_token|pos_embed|patch_embed\\.|blocks\\.|norm\\.)`;
+  const { encoder } = joint.objective;
   const total = warmUpSteps + jointSteps;
 
   // Parts first, on a frozen encoder; then everything.
-  let weights: ReadonlyMap<string, Tensor> | undefined;
+  const frozen = [{ match: backbone(encoder), frozen: true }];
   const phases = [
-    { what: "fitting decoder and heads", steps: warmUpSteps, rates: [{ match: backbone, frozen: true }], from: 0 },
+    { what: "fitting decoder and heads", steps: warmUpSteps, rates: frozen, from: 0 },
     { what: "training both losses together", steps: jointSteps, rates: [], from: warmUpSteps },
   ];
-  let start: ReadonlyMap<string, Tensor> | undefined;
-  for (const { what, steps, rates, from } of phases) {
-    const step = await createStageStep(recipe, { ...joint, rates });
-    const loader = await openStageLoader(recipe, joint);
-    if (weights === undefined) initialise(dir, recipe, joint, step);
-    else step.state.load(weights);
-    start = copy(step);
-    const peak = scaleByBatch(stage.learningRate, stage.batch);
-    for (let i = 0; i < steps; i++) {
-      onProgress?.(from + i, total, what);
-      const at = from + i; // no image is seen in the same way twice
-      const samples = samplesOf(loader, farAway * loader.stepsPerEpoch + at);
-      const rate = warmupCosine(i, { peak, warmup: 0.1 * steps, total: 2 * steps }); // does not fall to nothing
-      await step.run(samples, { number: i + 1, rate, progress: i / steps });
-    }
-    weights = copy(step);
+  const peak = scaleByBatch(stage.learningRate, stage.batch);
+  let [start, weights] = [new Map<string, Tensor>(), new Map<string, Tensor>()];
+  for (const [phase, { what, steps, rates, from }] of phases.entries()) {
+    const step = await createStageStep({ ...joint, rates });
+    const loader = await openStageLoader(joint);
+    if (phase === 0) await initialise(dir, joint, step);
+    else await step.state.write(weights);
+    start = await snapshot(step.state);
+    onProgress?.(from, total, what);
+    const walk = {
+      to: steps,
+      // no image is seen in the same way twice
+      samples: (i: number) => samplesOf(loader, farEpoch * loader.stepsPerEpoch + from + i),
+      // does not fall to nothing
+      at: (i: number) => ({
+        rate: warmupCosine(i, { peak, warmup: 0.1 * steps, total: 2 * steps }),
+        progress: i / steps,
+      }),
+    };
+    for await (const { done } of takeSteps(step, walk)) onProgress?.(from + done, total, what);
+    weights = await snapshot(step.state);
     await Promise.all([loader.close(), step.release()]);
   }
 
-  const { mim, cl } = lossesOf(recipe, joint);
+  const { mim, cl } = lossesOf(joint);
   const losses = { mim: { stage: mim!, parts: "with" as const }, cl: { stage: cl!, parts: "with" as const } };
-  const settings = { batch: stage.batch, batches, warmUpSteps: 0, seed: recipe.seed, onProgress };
-  const probe = await openProbe(recipe, losses, settings, { tensors: weights!, prefix: encoder });
+  const settings = { batch: stage.batch, batches, warmUpSteps: 0, seed: stage.seed, onProgress };
+  const probe = await openProbe(losses, settings, { tensors: weights, prefix: encoder });
   const measured = await probe.measure();
   await probe.release();
 
-  const cosines = Array.from({ length: recipe.model.depth }, (_, block) =>
+  const cosines = Array.from({ length: stage.model.depth }, (_, block) =>
     measured.batches.map((batch) => batch.find((each) => each.block === block && each.group === "block")!.cosine),
   );
   const { rates, conflict, trend } = planGraft(cosines, lowest);
   const blocks = cosines.map((values, block) => {
     const { mean, deviation, negative } = distribution(values);
-    const moved = movement(start!, weights!, `${encoder}blocks.${block}.`);
+    const moved = movement(start, weights, `${encoder}blocks.${block}.`);
     return { cosine: mean, deviation, negative, movement: moved, conflict: conflict[block]!, rate: rates[block]! };
   });
   return { stage: stage.name, blocks, trend, lowest, warmUpSteps, jointSteps, batches };
@@ -91,14 +103,11 @@ export function describePlan({ stage, blocks, trend }: PlannedGraft): string {
   return `learning rates of the blocks in ${stage}, input side first: ${rates} (${why})`;
 }
 
-/** An epoch that no training reaches. */
-const farAway = 2 ** 21;
-
 /** Both losses on the encoder that the stage starts from, and on the decoder where the same file has one. */
-function jointStage(dir: string, stage: Stage, mim: NonNullable<Stage["plan"]>["mim"]): Stage {
-  const { objective, views, init } = stage;
-  if (objective.kind === "joint" || objective.kind === "mae" || objective.kind === "simmim")
-    throw new Error(`a graft is planned for a contrastive stage; ${stage.name} is trained by ${objective.kind}`);
+function jointStage(dir: string, stage: ResolvedStage, mim: NonNullable<Stage["plan"]>["mim"]): ResolvedStage {
+  const { spec, views, init } = stage;
+  if (spec.kind === "joint" || spec.kind === "mae" || spec.kind === "simmim")
+    throw new Error(`a graft is planned for a contrastive stage; ${stage.name} is trained by ${spec.kind}`);
   const decoder = /^(decoder|mask_token)/;
   const hasDecoder = (file: string) => {
     let found = false;
@@ -111,16 +120,16 @@ function jointStage(dir: string, stage: Stage, mim: NonNullable<Stage["plan"]>["
   const decoders = init
     .filter((each) => hasDecoder(startFile(dir, stage, each)))
     .map((each) => ({ ...each, from: "", to: "", match: decoder.source }));
+  const both = {
+    kind: "joint",
+    mim: mim.objective,
+    cl: { ...spec, l1Anchor: undefined },
+    mimWeight: 1,
+    clWeight: 1,
+  } as const;
   return {
-    ...stage,
+    ...withObjective(stage, both),
     plan: undefined,
-    objective: {
-      kind: "joint",
-      mim: mim.objective,
-      cl: { ...objective, l1Anchor: undefined },
-      mimWeight: 1,
-      clWeight: 1,
-    },
     views: { ...views, ...mim.views },
     init: [...init, ...decoders],
   };
@@ -138,9 +147,4 @@ function movement(before: ReadonlyMap<string, Tensor>, after: ReadonlyMap<string
     }
   }
   return Number(Math.sqrt(change / size).toPrecision(6));
-}
-
-function copy(step: Step): Map<string, Tensor> {
-  const tensors = [...step.state.tensors()].filter(([name]) => !name.startsWith("optimizer."));
-  return new Map(tensors.map(([name, value]) => [name, { ...value, data: value.data.slice() }]));
 }

@@ -293,7 +293,7 @@ function decoderShapes(encoder: VitConfig, decoderWidth: number, decoderDepth: n
     name,
     op.input(name, "float32", [1, ...shape]),
   ]);
-  objective.encode(scope, Object.fromEntries(batch));
+  objective.encode(scope, Object.fromEntries(batch), {});
   const own = [...scope.variables.values()].filter(({ name }) => /^(mask_token$|decoder_)/.test(name));
   return new Map(own.map(({ name, shape }) => [name, shape]));
 }

@@ -19,7 +19,8 @@ import { listCheckpoints } from "../run/checkpoint.ts";
 import { addEvaluation, type Evaluation } from "../run/evaluation.ts";
 import { openRun } from "../run/folder.ts";
 import { readable } from "./questions.ts";
-import { defineRecipe, evaluationViewOf, lossesOf, type Recipe } from "../recipe/recipe.ts";
+import { defineRecipe, evaluationViewOf, type Recipe } from "../recipe/recipe.ts";
+import { lossesOf, resolveStage } from "../recipe/stage.ts";
 import { type Protocol, type Subject, type Task, type TaskOptions, tasksOf, usual } from "./tasks.ts";
 
 export interface EvaluateOptions extends TaskOptions {
@@ -226,7 +227,7 @@ function choose(where: string, all: readonly Contender[], names?: readonly strin
 function titleOf(recipe: Recipe, name: string): string {
   const { stages } = recipe;
   const stage = stages.find((each) => each.name === name);
-  const { mim, cl } = stage === undefined ? {} : lossesOf(recipe, stage);
+  const { mim, cl } = stage === undefined ? {} : lossesOf(resolveStage(recipe, stage));
   const builds = stage !== undefined && (stage.init.length > 0 || stage !== stages[0]);
   return builds && cl !== undefined && mim === undefined ? "after grafting" : `after ${name.toUpperCase()}`;
 }

@@ -5,7 +5,7 @@
 import { fold, key, Random } from "../tensor/random.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import * as op from "../graph/ops/index.ts";
-import { compile, type ExecutableOptions } from "../backend/executable.ts";
+import { cpu } from "../backend/cpu.ts";
 import { resizePositions } from "../nn/interpolate.ts";
 import { Scope } from "../nn/scope.ts";
 import { patchCount, type VitConfig } from "../nn/vit.ts";
@@ -22,7 +22,9 @@ import type { Encoder } from "../evaluators/encoder.ts";
 import type { EvaluatorOptions, Score } from "../evaluators/evaluator.ts";
 import { fineTuneRules, type FineTuneSettings, resolveSettings } from "./finetune-settings.ts";
 import type { Question } from "./questions.ts";
-import { createStep, microBatchFor, type Step } from "../step/step.ts";
+import { microBatchFor } from "../cost/micro-batch.ts";
+import { createStep, snapshot, type Step } from "../step/step.ts";
+import { takeSteps } from "../step/take-steps.ts";
 
 /** What is fine-tuned. `parameters` may hold more than the encoder; `tuneFromFirstFC` needs the projector's `head.0.weight`. */
 export type FineTuneSubject = Pick<Encoder, "model" | "view" | "parameters">;
@@ -83,21 +85,20 @@ export async function fineTune(
   const microBatch = settings.microBatch ?? microBatchFor(batch, 1 + patchCount(model));
   const firstLayer = settings.tuneFromFirstFC ? subject.parameters.get("head.0.weight")!.shape[0]! : undefined;
   const head = { ...settings, classes: data.classes.length, ...(firstLayer === undefined ? {} : { firstLayer }) };
-  const executable = threads === undefined ? {} : { threads };
 
   const root = fold(key(seed), "fine-tune");
   const step = await createStep(classify(model, head), {
+    backend: cpu(threads === undefined ? {} : { threads }),
     batch,
     microBatch,
     rules: fineTuneRules(model.depth, settings),
     optimizer: { betas: settings.betas, epsilon: 1e-8, weightDecay: settings.weightDecay },
     key: root,
-    executable,
   });
   let classifier: Classifier | undefined;
   try {
-    load(step, subject, model);
-    classifier = await openClassifier(step, model, head, executable);
+    await load(step, subject, model);
+    classifier = await openClassifier(step, model, head);
     const source = cached(data.source, cacheBytes);
     const measure = async (rows: readonly number[]) => {
       const predictions = await classifier!.predict(subset(source, rows), evaluationView);
@@ -120,32 +121,42 @@ export async function fineTune(
       end: settings.minLearningRate,
     };
 
-    const history: FineTuned["history"][number][] = [];
-    let best = { validation: -1, epoch: 0, parameters: new Map<string, Tensor>() };
-    let news = "";
-    for (let epoch = 0; epoch < epochs; epoch++) {
-      const order = new Random(fold(root, "order", epoch)).permutation(train.length);
-      let loss = 0;
-      for (let i = 0; i < stepsPerEpoch; i++) {
-        const done = epoch * stepsPerEpoch + i;
-        onProgress?.(done, steps, `epoch ${epoch + 1} of ${epochs}${news}`);
+    const orderOf = (epoch: number) => new Random(fold(root, "order", epoch)).permutation(train.length);
+    let order: { epoch: number; rows: Int32Array } = { epoch: -1, rows: new Int32Array(0) };
+    const walk = {
+      to: steps,
+      async samples(done: number) {
+        const [epoch, i] = [Math.floor(done / stepsPerEpoch), done % stepsPerEpoch];
+        if (order.epoch !== epoch) order = { epoch, rows: orderOf(epoch) };
         const random = (purpose: string) => new Random(fold(root, purpose, epoch, i));
-        const { fields, indices } = await rows(epoch, order.slice(i * batch, (i + 1) * batch));
+        const { fields, indices } = await rows(epoch, order.rows.slice(i * batch, (i + 1) * batch));
         const images = tensor("float32", [batch, 3, imageSize, imageSize], fields["images"]);
         const labels = indices.map((row) => data.labels[train[row]!]!);
         const targets = mix(images, labels, head, random("mix"));
-        const dropPath = drawDropPath(random("drop path"), batch, model.depth, settings.dropPath);
-        const at = { number: done + 1, rate: warmupCosine(done / stepsPerEpoch, schedule), progress: done / steps };
-        loss += (await step.run({ images, targets, dropPath }, at)).loss / stepsPerEpoch;
+        return { images, targets, dropPath: drawDropPath(random("drop path"), batch, model.depth, settings.dropPath) };
+      },
+      at: (done: number) => ({ rate: warmupCosine(done / stepsPerEpoch, schedule), progress: done / steps }),
+    };
+
+    const history: FineTuned["history"][number][] = [];
+    let best = { validation: -1, epoch: 0, parameters: new Map<string, Tensor>() };
+    let [news, mean] = ["", 0];
+    onProgress?.(0, steps, `epoch 1 of ${epochs}`);
+    for await (const { done, loss } of takeSteps(step, walk)) {
+      mean += loss / stepsPerEpoch;
+      const epoch = Math.floor(done / stepsPerEpoch);
+      const isEnd = done % stepsPerEpoch === 0;
+      if (isEnd && (epoch % evaluateEvery === 0 || done === steps)) {
+        const { value: validation } = await measure(data.rows.validation);
+        history.push({ epoch, loss: mean, validation });
+        news = `, loss ${mean.toFixed(3)}, ${(100 * validation).toFixed(1)} % of the validation images`;
+        if (validation >= best.validation) best = { validation, epoch, parameters: await snapshot(step.state) };
       }
-      if ((epoch + 1) % evaluateEvery !== 0 && epoch + 1 < epochs) continue;
-      const { value: validation } = await measure(data.rows.validation);
-      history.push({ epoch: epoch + 1, loss, validation });
-      news = `, loss ${loss.toFixed(3)}, ${(100 * validation).toFixed(1)} % of the validation images`;
-      if (validation >= best.validation) best = { validation, epoch: epoch + 1, parameters: weights(step) };
+      if (isEnd) mean = 0;
+      if (done < steps) onProgress?.(done, steps, `epoch ${epoch + 1} of ${epochs}${news}`);
     }
     onProgress?.(steps, steps, "");
-    step.state.load(best.parameters);
+    await step.state.write(best.parameters);
     const detail = `epoch ${best.epoch} of ${epochs}`;
     const tested = await measure(data.rows.test);
     return { name: "fine-tune", detail, ...tested, ...best, history, model, view: evaluationView };
@@ -167,9 +178,9 @@ function resizeView(view: CenterView, size: number): CenterView {
 }
 
 /** Copies the encoder in, its position embedding fitted to the images' size; what is new keeps its first values. */
-function load({ state }: Step, { model, parameters }: FineTuneSubject, { imageSize, patchSize }: VitConfig) {
+async function load({ state }: Step, { model, parameters }: FineTuneSubject, { imageSize, patchSize }: VitConfig) {
   const values = new Map<string, Tensor>();
-  for (const name of state.entries.keys()) {
+  for (const name of state.variables.keys()) {
     if (name.startsWith("fc_norm.") || (name.startsWith("head.") && name !== "head.0.weight")) continue;
     const value = parameters.get(name);
     if (value === undefined) throw new Error(`the encoder needs a tensor ${name}, but the checkpoint has none`);
@@ -177,16 +188,7 @@ function load({ state }: Step, { model, parameters }: FineTuneSubject, { imageSi
   }
   if (imageSize !== model.imageSize)
     values.set("pos_embed", resizePositions(values.get("pos_embed") as Tensor<"float32">, imageSize / patchSize));
-  state.load(values);
-}
-
-/** Copies of all weights. */
-function weights({ state }: Step): Map<string, Tensor> {
-  const copies = [...state.entries].map(([name, { block }]) => {
-    const { shape, data } = block.tensors["w"]!;
-    return [name, tensor("float32", shape, data.slice())] as const;
-  });
-  return new Map(copies);
+  await state.write(values);
 }
 
 interface Classifier {
@@ -197,18 +199,16 @@ interface Classifier {
 
 /** Classifies with the weights that `step` has at the time. */
 async function openClassifier(
-  step: Step,
+  { backend, state }: Step,
   model: VitConfig,
   options: ClassifyOptions,
-  executable: ExecutableOptions,
 ): Promise<Classifier> {
   const batch = 64;
   const { imageSize } = model;
   const scope = new Scope();
   const images = op.input("images", "float32", [batch, 3, imageSize, imageSize]);
-  const program = await compile({ logits: logits(scope, model, options, { images }) }, executable);
-  const bound = [...scope.variables.keys()].map((name) => [name, step.state.entries.get(name)!.block.tensors["w"]!]);
-  program.bind({ inputs: Object.fromEntries(bound) as Record<string, Tensor> });
+  const program = await backend.compile({ logits: logits(scope, model, options, { images }) });
+  program.bind({ inputs: Object.fromEntries([...scope.variables.keys()].map((name) => [name, state.handle(name)])) });
   return {
     async predict(source, view) {
       const found = new Int32Array(source.length).fill(-1);

@@ -1,12 +1,12 @@
 /** What is watched while a stage trains: extra numbers in some of its rows. Watching never touches what is trained. */
 import { conflictRows } from "../evaluators/conflict.ts";
-import { belowPrefix, createEncoder } from "../evaluators/encoder.ts";
+import { openFeatures } from "../evaluators/encoder.ts";
 import type { MetricRow } from "../run/metrics.ts";
 import { collapse } from "./collapse.ts";
-import { openProbe } from "./conflict.ts";
-import { evaluationViewOf, lossesOf, objectiveOf, type Recipe, type Stage } from "../recipe/recipe.ts";
+import { openProbe } from "./probe.ts";
+import type { Stage } from "../recipe/recipe.ts";
+import { lossesOf, type ResolvedStage, stepsOf } from "../recipe/stage.ts";
 import { openSlice } from "./slice.ts";
-import { stepsOf } from "../recipe/stage.ts";
 import type { Step } from "../step/step.ts";
 
 export interface Monitor {
@@ -23,8 +23,7 @@ type Options<K> = Extract<NonNullable<Stage["monitors"]>[number], { kind: K }>;
 
 /** The stage's monitors on the weights of `step`. */
 export async function openMonitors(
-  recipe: Recipe,
-  stage: Stage,
+  stage: ResolvedStage,
   step: Step,
   stepsPerEpoch: number,
 ): Promise<readonly Monitor[]> {
@@ -32,8 +31,8 @@ export async function openMonitors(
   for (const options of stage.monitors ?? [])
     monitors.push(
       options.kind === "conflict"
-        ? await watchConflict(recipe, stage, step, stepsPerEpoch, options)
-        : await watchFeatures(recipe, stage, step, stepsPerEpoch, options),
+        ? await watchConflict(stage, step, stepsPerEpoch, options)
+        : await watchFeatures(stage, step, stepsPerEpoch, options),
     );
   return monitors;
 }
@@ -43,21 +42,20 @@ export async function openMonitors(
  * batches that are the same every time: what changes is the encoder.
  */
 async function watchConflict(
-  recipe: Recipe,
-  stage: Stage,
+  stage: ResolvedStage,
   step: Step,
   stepsPerEpoch: number,
   { everyEpochs, batches }: Options<"conflict">,
 ): Promise<Monitor> {
-  const { mim, cl } = lossesOf(recipe, stage);
-  const losses = { mim: { stage: mim!, parts: "with" as const }, cl: { stage: cl!, parts: "with" as const } };
   // Few images, and the same ones again: no worker's own cache is worth its memory.
-  const probe = await openProbe({ ...recipe, workers: 0 }, losses, { batch: stage.batch, batches, warmUpSteps: 0 });
+  const { mim, cl } = lossesOf({ ...stage, data: { ...stage.data, workers: 0 } });
+  const losses = { mim: { stage: mim!, parts: "with" as const }, cl: { stage: cl!, parts: "with" as const } };
+  const probe = await openProbe(losses, { batch: stage.batch, batches, warmUpSteps: 0 });
   const every = interval(everyEpochs, stepsPerEpoch);
   return {
     due: (done) => done % every === 0,
     async measure() {
-      probe.load({ tensors: step.state.tensors(), prefix: objectiveOf(recipe, stage).encoder });
+      await probe.load({ tensors: await step.state.read(), prefix: stage.objective.encoder });
       const { rows } = conflictRows((await probe.measure()).batches);
       const blocks = rows.filter(({ group }) => group === "block");
       return Object.fromEntries(
@@ -77,18 +75,16 @@ async function watchConflict(
  * starts from, and last at the stage's end.
  */
 async function watchFeatures(
-  recipe: Recipe,
-  stage: Stage,
+  stage: ResolvedStage,
   step: Step,
   stepsPerEpoch: number,
   { everyEpochs, images }: Options<"features">,
 ): Promise<Monitor> {
-  const { data, model, seed, threads } = recipe;
-  const view = evaluationViewOf(recipe);
-  const slice = await openSlice(data, view, { images, seed, threads });
+  const { data, model, seed, threads, evaluationView, objective } = stage;
+  const slice = await openSlice(data.source, evaluationView, { images, seed, threads });
   // Bound to the memory that is trained: it reads what is there when it runs, and writes nothing.
-  const weights = belowPrefix(step.state.tensors(), objectiveOf(recipe, stage).encoder);
-  const encoder = await createEncoder(model, view, weights, { batch: slice.batch, threads });
+  const { backend, state } = step;
+  const encoder = await openFeatures(backend, model, slice.batch, (name) => state.handle(objective.encoder + name));
   const every = interval(everyEpochs, stepsPerEpoch);
   const steps = stepsOf(stage, stepsPerEpoch);
   return {

@@ -17,7 +17,8 @@ import { listCheckpoints, readCheckpoint } from "../run/checkpoint.ts";
 import { openRun } from "../run/folder.ts";
 import { type Neighbours, type Reconstructions, writePicture, writeSamples } from "../run/samples.ts";
 import { contenders } from "./evaluate.ts";
-import { defineRecipe, evaluationViewOf, objectiveOf, type Recipe, type Stage } from "../recipe/recipe.ts";
+import { defineRecipe, evaluationViewOf, type Recipe, type Stage } from "../recipe/recipe.ts";
+import { resolveStage } from "../recipe/stage.ts";
 import { thumbnails } from "./thumbnails.ts";
 
 const shownReconstructions = 8;
@@ -55,7 +56,7 @@ async function drawReconstructions(dir: string, recipe: Recipe, source: Source):
   const images = input("images", "float32", [count, 3, imageSize, imageSize]);
   const noise = input("noise", "float32", [count, patches]);
   const program = await compile(
-    reconstruct(scope, model, objective, { images, noise }, objectiveOf(recipe, stage).encoder),
+    reconstruct(scope, model, objective, { images, noise }, resolveStage(recipe, stage).objective.encoder),
   );
   const { tensors } = readCheckpoint(checkpoint.path);
   const random = new Random(fold(key(recipe.seed), "reconstruction noise"));

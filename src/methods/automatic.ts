@@ -3,8 +3,9 @@ import { cpus, totalmem } from "node:os";
 import type { SourceInput } from "../data/sources/open.ts";
 import { patchCount, presets, type VitConfig } from "../nn/vit.ts";
 import { defineRecipe, evaluationViewOf, type Recipe, type RecipeInput, type Stage } from "../recipe/recipe.ts";
-import { microBatchFor } from "../step/step.ts";
+import { microBatchFor } from "../cost/micro-batch.ts";
 import { imageWork } from "../cost/work.ts";
+import { resolveStages } from "../recipe/stage.ts";
 import { type ClOptions, type GraftOptions, method, type Method, type MimOptions } from "./methods.ts";
 
 export interface AutomaticOptions {
@@ -76,7 +77,7 @@ export function automatic(options: AutomaticOptions): RecipeInput {
 
   const [least, most] = [10, 300];
   const longest = defineRecipe(recipe(most));
-  const perEpoch = longest.stages.reduce((sum, stage) => sum + images * imageWork(longest, stage), 0);
+  const perEpoch = resolveStages(longest).reduce((sum, stage) => sum + images * imageWork(stage), 0);
   // Rough operations per second; the measured estimate is printed before the first step.
   const perSecond = 40e9 * Math.max(1, cpus().length);
   const affordable = (hours * 3600 * perSecond) / perEpoch;

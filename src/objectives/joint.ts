@@ -25,11 +25,15 @@ export function joint(mim: Objective, cl: Objective, { mimWeight, clWeight }: Jo
     encoder: cl.encoder,
     fields: { ...mim.fields, ...cl.fields },
     coupled: cl.coupled,
-    followers: [...(mim.followers ?? []), ...(cl.followers ?? [])],
-    encode: (p, batch) => ({ ...within("mim.", perSample(mim, p, batch)), ...within("cl.", cl.encode(p, batch)) }),
-    loss(p, encoded) {
+    copies: [...(mim.copies ?? []), ...(cl.copies ?? [])],
+    schedules: { ...mim.schedules, ...cl.schedules },
+    encode: (p, batch, scalars) => ({
+      ...within("mim.", perSample(mim, p, batch, scalars)),
+      ...within("cl.", cl.encode(p, batch, scalars)),
+    }),
+    loss(p, encoded, scalars) {
       const first = op.reduceMean(encoded["mim.loss"]!);
-      const second = cl.loss(p, below("cl.", encoded));
+      const second = cl.loss(p, below("cl.", encoded), scalars);
       return {
         loss: op.add(op.mul(first, mimWeight), op.mul(second.loss, clWeight)),
         metrics: { ...second.metrics, mim: first, cl: second.loss },
@@ -39,8 +43,8 @@ export function joint(mim: Objective, cl: Objective, { mimWeight, clWeight }: Jo
 }
 
 /** The loss of a mean over samples, a number for each [B]: so no reconstruction of a whole batch is kept. */
-function perSample(mim: Objective, p: Scope, batch: Values): Values {
-  const { loss } = mim.loss(p, mim.encode(p, batch));
+function perSample(mim: Objective, p: Scope, batch: Values, scalars: Values): Values {
+  const { loss } = mim.loss(p, mim.encode(p, batch, scalars), scalars);
   return { loss: op.expand(loss, [Object.values(batch)[0]!.shape[0]!]) };
 }
 

@@ -15,9 +15,9 @@ export interface L1AnchorOptions {
 export function l1Anchor(objective: Objective, depth: number, { weight, blocks }: L1AnchorOptions): Objective {
   return {
     ...objective,
-    followers: [...(objective.followers ?? []), { source: objective.encoder, target: "l1_anchor." }],
-    loss(p, encoded) {
-      const { loss, metrics } = objective.loss(p, encoded);
+    copies: [...(objective.copies ?? []), { source: objective.encoder, target: "l1_anchor." }],
+    loss(p, encoded, scalars) {
+      const { loss, metrics } = objective.loss(p, encoded, scalars);
       let total = loss;
       const anchored = [...p.variables.values()].filter(
         ({ name, role }) =>

@@ -37,7 +37,7 @@ export function mocov3(model: VitConfig, options: MocoV3Options): Objective {
     encoder: "base_encoder.",
     coupled: true,
     fields: { view1: image, view2: image, ...(patchDrop === undefined ? {} : { noise1: noise, noise2: noise }) },
-    followers: [
+    copies: [
       {
         source: "base_encoder.",
         target: "momentum_encoder.",

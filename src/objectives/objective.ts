@@ -18,17 +18,23 @@ export interface Objective {
   /** True when the loss of a batch is not the mean of the losses of its parts. */
   readonly coupled: boolean;
   /** Rows of float32, whose leading axis counts the samples, or view after view the samples of each. */
-  encode(p: Scope, batch: Values): Values;
-  loss(p: Scope, encoded: Values): Loss;
-  readonly followers?: readonly Follower[];
+  encode(p: Scope, batch: Values, scalars: Values): Values;
+  loss(p: Scope, encoded: Values, scalars: Values): Loss;
+  readonly copies?: readonly Copy[];
+  /**
+   * Numbers that change while a stage runs, as a temperature may: by name what each is when a share of the stage, in
+   * [0, 1], is done. `encode` and `loss` find them among their `scalars`, of shape [].
+   */
+  readonly schedules?: Readonly<Record<string, (progress: number) => number>>;
 }
 
 /**
- * Variables that start as copies of others: `target` + x copies `source` + x when a stage begins. With `momentum` the
- * parameters among them then move before each step, target = momentum·target + (1 - momentum)·source; `progress` is the
- * share of the stage that is done, in [0, 1].
+ * Variables that are copies of others: `target` + x starts as `source` + x when a stage begins. With `momentum` it is an
+ * exponential moving average from then on: before each step target = momentum·target + (1 - momentum)·source, of parameters
+ * and constants alike, as in PyTorch, where both are parameters; `progress` is the share of the stage that is done, in
+ * [0, 1].
  */
-export interface Follower {
+export interface Copy {
   readonly source: string;
   readonly target: string;
   momentum?(progress: number): number;

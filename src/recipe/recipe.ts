@@ -88,7 +88,7 @@ const jointSchema = z.strictObject({
   clWeight: weight.describe("factor on the contrastive loss"),
 });
 const objectiveSchema = z.discriminatedUnion("kind", [...mimObjectives, ...clObjectives, jointSchema]);
-type ObjectiveSpec = z.infer<typeof objectiveSchema>;
+export type ObjectiveSpec = z.infer<typeof objectiveSchema>;
 
 /** Where the first values of a stage's parameters come from; later entries overwrite earlier ones. */
 const initSchema = z.strictObject({
@@ -244,29 +244,13 @@ export function defineRecipe(input: unknown): Recipe {
   throw new Error(`this recipe cannot be run: ${problems.join("; ")}`);
 }
 
-/** The objective of a stage. */
-export function objectiveOf({ model }: Recipe, { objective }: Stage): Objective {
-  return createObjective(model, objective);
-}
-
-/**
- * The two kinds of losses of a stage, each as a stage of its own, with its part of the views and without an anchor: a joint
- * stage has both.
- */
-export function lossesOf(recipe: Recipe, stage: Stage): { readonly mim?: Stage; readonly cl?: Stage } {
-  const { objective, views } = stage;
-  const only = (spec: ObjectiveSpec): Stage => {
-    const alone = { ...stage, objective: "l1Anchor" in spec ? { ...spec, l1Anchor: undefined } : spec };
-    const { fields } = objectiveOf(recipe, alone);
-    return { ...alone, views: Object.fromEntries(Object.entries(views).filter(([field]) => field in fields)) };
-  };
-  if (objective.kind === "joint") return { mim: only(objective.mim), cl: only(objective.cl) };
-  const isMim = mimObjectives.some(({ shape }) => shape.kind.value === objective.kind);
-  return isMim ? { mim: only(objective) } : { cl: only(objective) };
+/** Whether it is masked image modelling; else it is contrast, or both. */
+export function isMim({ kind }: ObjectiveSpec): boolean {
+  return mimObjectives.some(({ shape }) => shape.kind.value === kind);
 }
 
 /** `encoder` is the prefix of the encoder's parameters where masked image modelling shares it with contrast. */
-function createObjective(model: VitConfig, spec: ObjectiveSpec, encoder = ""): Objective {
+export function createObjective(model: VitConfig, spec: ObjectiveSpec, encoder = ""): Objective {
   if (spec.kind === "mae") return mae(model, spec, encoder);
   if (spec.kind === "simmim") return simmim(model, spec, encoder);
   if (spec.kind === "joint") {
@@ -291,7 +275,7 @@ export function evaluationViewOf({ evaluationView }: Recipe): CenterView {
 function misfit(recipe: Recipe, stage: Stage): { key: "objective" | "views"; message: string } | undefined {
   let objective: Objective;
   try {
-    objective = objectiveOf(recipe, stage);
+    objective = createObjective(recipe.model, stage.objective);
   } catch (error) {
     return { key: "objective", message: (error as Error).message };
   }

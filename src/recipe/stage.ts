@@ -1,19 +1,74 @@
-/** The parts of a stage: loader, compiled step, schedule. */
+/** A stage with everything that it takes to train it, and the parts it is trained with: loader, compiled step, schedule. */
 import { key } from "../tensor/random.ts";
+import type { VitConfig } from "../nn/vit.ts";
+import type { Backend } from "../backend/backend.ts";
+import { cpu } from "../backend/cpu.ts";
 import { scaleByBatch, warmupCosine } from "../optim/schedules.ts";
+import type { CenterView } from "../data/augmentation/views.ts";
 import { type Loader, openLoader } from "../data/batches/loader.ts";
-import { alone } from "../collective/collective.ts";
-import { cut, type Samples } from "../step/gradient.ts";
-import { objectiveOf, type Recipe, type Stage } from "./recipe.ts";
+import type { SourceSpec } from "../data/sources/open.ts";
+import { alone, type Collective } from "../collective/collective.ts";
+import type { Objective } from "../objectives/objective.ts";
+import { cut, type Samples } from "../step/micro-batches.ts";
 import { createStep, type Step } from "../step/step.ts";
+import { createObjective, isMim, type ObjectiveSpec, type Recipe, type Stage } from "./recipe.ts";
 
-/** The loader of a stage, which gives its batches in the pieces that the step asks for. */
-export function openStageLoader(recipe: Recipe, stage: Stage, collective = alone): Promise<Loader> {
-  const { data: source, seed, limit, workers, maxBadShare, cacheMegabytes } = recipe;
+/** A stage of a recipe, whose objective is known and which has taken over what all stages share. */
+export interface ResolvedStage extends Omit<Stage, "objective"> {
+  /** The objective as the recipe has it. */
+  readonly spec: ObjectiveSpec;
+  readonly objective: Objective;
+  readonly model: VitConfig;
+  readonly seed: number;
+  readonly threads: number | undefined;
+  readonly evaluationView: CenterView;
+  readonly data: {
+    readonly source: SourceSpec;
+    readonly limit: number | undefined;
+    readonly workers: number;
+    readonly maxBadShare: number;
+    readonly cacheMegabytes: number;
+  };
+}
+
+export function resolveStage(recipe: Recipe, { objective: spec, ...stage }: Stage): ResolvedStage {
+  const { model, seed, threads, evaluationView, data: source, limit, workers, maxBadShare, cacheMegabytes } = recipe;
+  const data = { source, limit, workers, maxBadShare, cacheMegabytes };
+  return { ...stage, spec, objective: createObjective(model, spec), model, seed, threads, evaluationView, data };
+}
+
+export function resolveStages(recipe: Recipe): readonly ResolvedStage[] {
+  return recipe.stages.map((stage) => resolveStage(recipe, stage));
+}
+
+/** The stage trained by another objective on the same images. */
+export function withObjective(stage: ResolvedStage, spec: ObjectiveSpec): ResolvedStage {
+  return { ...stage, spec, objective: createObjective(stage.model, spec) };
+}
+
+/**
+ * The two kinds of losses of a stage, each as a stage of its own, with its part of the views and without an anchor: a joint
+ * stage has both.
+ */
+export function lossesOf(stage: ResolvedStage): { readonly mim?: ResolvedStage; readonly cl?: ResolvedStage } {
+  const { spec, views } = stage;
+  const only = (own: ObjectiveSpec): ResolvedStage => {
+    const alone = withObjective(stage, "l1Anchor" in own ? { ...own, l1Anchor: undefined } : own);
+    const fields = Object.entries(views).filter(([field]) => field in alone.objective.fields);
+    return { ...alone, views: Object.fromEntries(fields) };
+  };
+  if (spec.kind === "joint") return { mim: only(spec.mim), cl: only(spec.cl) };
+  return isMim(spec) ? { mim: only(spec) } : { cl: only(spec) };
+}
+
+/** The loader of a stage, which gives its batches in the micro-batches that the step asks for. */
+export function openStageLoader(stage: ResolvedStage, collective = alone): Promise<Loader> {
+  const { objective, batch, microBatch, views, seed, data } = stage;
+  const { source, limit, workers, maxBadShare, cacheMegabytes } = data;
   const cacheBytes = cacheMegabytes * 2 ** 20;
-  const { parts, passes } = cut(objectiveOf(recipe, stage), stage.batch, stage.microBatch, collective);
-  const pieces = { batch: stage.batch, parts, passes, rank: collective.rank, ranks: collective.size };
-  const options = { source, views: stage.views, ...pieces, seed, workers, maxBadShare, cacheBytes };
+  const { count: parts, passes } = cut(objective, batch, microBatch, collective);
+  const shard = { batch, parts, passes, rank: collective.rank, ranks: collective.size };
+  const options = { source, views, ...shard, seed, workers, maxBadShare, cacheBytes };
   return openLoader(limit === undefined ? options : { ...options, limit });
 }
 
@@ -21,36 +76,52 @@ export function openStageLoader(recipe: Recipe, stage: Stage, collective = alone
 export function samplesOf(loader: Loader, step: number): Samples {
   const { stepsPerEpoch } = loader;
   const [epoch, inEpoch] = [Math.floor(step / stepsPerEpoch), step % stepsPerEpoch];
-  return async (piece) => (await loader.batch(epoch, inEpoch, piece)).fields;
+  return async (microBatch) => (await loader.batch(epoch, inEpoch, microBatch)).fields;
+}
+
+/** Where and by whom a stage is trained. Default: by this process alone, on the CPU with the recipe's threads. */
+export interface Place {
+  readonly collective?: Collective;
+  readonly backend?: Backend;
 }
 
 /** The compiled step of a stage, with fresh parameters drawn from the recipe's seed. */
-export function createStageStep(recipe: Recipe, stage: Stage, collective = alone): Promise<Step> {
-  return createStep(objectiveOf(recipe, stage), {
-    batch: stage.batch,
-    microBatch: stage.microBatch,
-    rules: stage.rates,
-    optimizer: stage.optimizer,
-    key: key(recipe.seed),
+export function createStageStep(stage: ResolvedStage, { collective = alone, backend }: Place = {}): Promise<Step> {
+  const { objective, batch, microBatch, rates: rules, optimizer, seed, recompute, clip, threads } = stage;
+  return createStep(objective, {
+    backend: backend ?? cpu(threads === undefined ? {} : { threads }),
+    batch,
+    microBatch,
+    rules,
+    optimizer,
+    key: key(seed),
     collective,
-    ...(stage.recompute === undefined ? {} : { recompute: stage.recompute }),
-    ...(stage.clip === undefined ? {} : { clip: stage.clip }),
-    ...(recipe.threads === undefined ? {} : { executable: { threads: recipe.threads } }),
+    recompute,
+    clip,
   });
 }
 
 /** Learning rate before the layers' factors, and share of the stage done, at a time in epochs. */
-export function rateAt(stage: Stage, epoch: number): { rate: number; progress: number } {
-  const scaled = (rate: number) => scaleByBatch(rate, stage.batch);
-  const { epochs: total, warmup } = stage;
-  const peak = scaled(stage.learningRate);
-  return {
-    rate: warmupCosine(epoch, { peak, warmup, total, end: scaled(stage.minLearningRate) }),
-    progress: epoch / total,
-  };
+export function rateAt(
+  {
+    batch,
+    epochs: total,
+    warmup,
+    ...rates
+  }: Pick<Stage, "batch" | "epochs" | "warmup" | "learningRate" | "minLearningRate">,
+  epoch: number,
+): { rate: number; progress: number } {
+  const [peak, end] = [scaleByBatch(rates.learningRate, batch), scaleByBatch(rates.minLearningRate, batch)];
+  return { rate: warmupCosine(epoch, { peak, warmup, total, end }), progress: epoch / total };
 }
 
+/**
+ * An epoch that no training reaches. Measurements take theirs from here on: the draws are new, while the images are those of
+ * the run, whose seed chooses them where there is a limit.
+ */
+export const farEpoch = 2 ** 21;
+
 /** Optimizer steps of a stage. */
-export function stepsOf(stage: Stage, stepsPerEpoch: number): number {
-  return Math.max(1, Math.round(stage.epochs * stepsPerEpoch));
+export function stepsOf({ epochs }: Pick<Stage, "epochs">, stepsPerEpoch: number): number {
+  return Math.max(1, Math.round(epochs * stepsPerEpoch));
 }

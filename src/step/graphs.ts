@@ -4,11 +4,14 @@ import * as op from "../graph/ops/index.ts";
 import type { Value } from "../graph/value.ts";
 import { Scope, type Variable } from "../nn/scope.ts";
 import type { Objective, Values } from "../objectives/objective.ts";
+import { port } from "./ports.ts";
 
 /** The graph of an objective on `batch` samples, before it is differentiated; `trainable` may have a gradient. */
 export function trace(objective: Objective, batch: number, { recompute = false } = {}) {
   const scope = new Scope("", undefined, { recompute });
-  const { loss, metrics = {} } = objective.loss(scope, objective.encode(scope, fieldsOf(objective, batch)));
+  const scalars = scalarsOf(objective);
+  const encoded = objective.encode(scope, fieldsOf(objective, batch), scalars);
+  const { loss, metrics = {} } = objective.loss(scope, encoded, scalars);
   return { scope, loss, metrics, trainable: trainableOf(objective, scope.variables.values()) };
 }
 
@@ -25,16 +28,17 @@ export interface PartsOptions {
 /**
  * The three graphs of a step in parts: `encoded` from a micro-batch; the loss of the whole batch's `rows`, inputs in the
  * place of what was encoded, with its gradients `ofLoss` (of the trainable parameters) and `cotangents` (of the rows that
- * have something to learn, by name); and `ofRows`, the gradients of what encoded a micro-batch, from inputs `cotangent.…`.
+ * have something to learn, by name); and `ofRows`, the gradients of what encoded a micro-batch, from ports `cotangent`.
  */
 export function traceParts(objective: Objective, options: PartsOptions) {
   const { microBatch, batch, isFrozen, recompute = false } = options;
   const scope = new Scope("", undefined, { recompute });
-  const encoded = objective.encode(scope, fieldsOf(objective, microBatch));
-  const rows = mapValues(encoded, ({ dtype, shape: [lead, ...rest] }, name) =>
-    op.input(`encoded.${name}`, dtype, [(lead! / microBatch) * batch, ...rest]),
+  const scalars = scalarsOf(objective);
+  const encoded = objective.encode(scope, fieldsOf(objective, microBatch), scalars);
+  const rows = mapValues(encoded, ({ shape: [lead, ...rest] }, name) =>
+    port("encoded", name, [(lead! / microBatch) * batch, ...rest]),
   );
-  const { loss, metrics = {} } = objective.loss(scope, rows);
+  const { loss, metrics = {} } = objective.loss(scope, rows, scalars);
   const trainable = trainableOf(objective, scope.variables.values()).filter(({ name }) => !isFrozen(name));
   const values = trainable.map(({ value }) => value);
   const names = Object.keys(encoded);
@@ -45,9 +49,7 @@ export function traceParts(objective: Objective, options: PartsOptions) {
     if (cotangent !== undefined && reaches(encoded[name]!, values)) cotangents[name] = cotangent;
   }
   const ofRows = vjp(
-    Object.keys(cotangents).map(
-      (name) => [encoded[name]!, op.input(`cotangent.${name}`, "float32", encoded[name]!.shape)] as const,
-    ),
+    Object.keys(cotangents).map((name) => [encoded[name]!, port("cotangent", name, encoded[name]!.shape)] as const),
     values,
   );
   return {
@@ -65,13 +67,17 @@ export function traceParts(objective: Objective, options: PartsOptions) {
 
 /** The inputs of a graph of `batch` samples, by field. */
 function fieldsOf({ fields }: Objective, batch: number): Values {
-  return mapValues(fields, (shape, name) => op.input(`batch.${name}`, "float32", [batch, ...shape]));
+  return mapValues(fields, (shape, name) => port("batch", name, [batch, ...shape]));
 }
 
-/** The parameters that may have a gradient: those that follow none. */
-export function trainableOf({ followers = [] }: Objective, variables: Iterable<Variable>): Variable[] {
-  const follows = (name: string) => followers.some(({ target }) => name.startsWith(target));
-  return [...variables].filter(({ name, role }) => role === "parameter" && !follows(name));
+function scalarsOf({ schedules = {} }: Objective): Values {
+  return mapValues(schedules, (_, name) => port("scalar", name, []));
+}
+
+/** The parameters that may have a gradient: those that are no copies. */
+export function trainableOf({ copies = [] }: Objective, variables: Iterable<Variable>): Variable[] {
+  const isCopy = (name: string) => copies.some(({ target }) => name.startsWith(target));
+  return [...variables].filter(({ name, role }) => role === "parameter" && !isCopy(name));
 }
 
 function reaches(value: Value, targets: readonly Value[]): boolean {

@@ -8,6 +8,7 @@ import { method, methods, type Method, type MethodOptions } from "../methods/met
 import { defineRecipe, type RecipeInput } from "../recipe/recipe.ts";
 import type { ProtocolSettings } from "../measure/tasks.ts";
 import { imageWork } from "../cost/work.ts";
+import { resolveStages } from "../recipe/stage.ts";
 
 export interface StudyOptions {
   /** Data, model and the settings of both stages; their epochs are those of a method with two stages. */
@@ -180,7 +181,7 @@ function workOf({ settings }: StudyOptions, name: Method): number {
   const found = known.get(name);
   if (found !== undefined) return found;
   const recipe = defineRecipe(method(name, settings));
-  const work = imageWork(recipe, recipe.stages[0]!);
+  const work = imageWork(resolveStages(recipe)[0]!);
   known.set(name, work);
   return work;
 }

@@ -19,7 +19,7 @@ import { type Evaluation, evaluationSchema, merge, readEvaluation } from "../run
 import { readJson, writeJson } from "../run/json.ts";
 import { measureConflict } from "../measure/conflict.ts";
 import { baselines as baselinesOf, evaluate, evaluateEncoders } from "../measure/evaluate.ts";
-import type { TrainEvent } from "../train/loop.ts";
+import type { TrainEvent } from "../train/events.ts";
 import { pretrain } from "../train/pretrain.ts";
 import { defineRecipe } from "../recipe/recipe.ts";
 import { writeOutputs } from "./outputs.ts";

@@ -6,7 +6,8 @@ import { Worker } from "node:worker_threads";
 import { launched, openCollective } from "../collective/launch.ts";
 import { openRun } from "../run/folder.ts";
 import { checkSame, fromFirst, shareThreads } from "./job.ts";
-import { train, type TrainEvent } from "./loop.ts";
+import type { TrainEvent } from "./events.ts";
+import { train } from "./loop.ts";
 import { defineRecipe } from "../recipe/recipe.ts";
 
 /** Parent → child. */
@@ -34,7 +35,7 @@ async function start({ dir, resume, command }: Extract<Command, { kind: "start" 
     if (isJob) endWithParent(); // to join the job may take for ever, too
     const collective = await openCollective();
     checkSame(collective, command);
-    const own = fromFirst(collective, () => defineRecipe(openRun(dir).recipe));
+    const own = await fromFirst(collective, () => defineRecipe(openRun(dir).recipe));
     const threads = own.threads ?? shareThreads(collective);
     const recipe = threads === undefined ? own : { ...own, threads };
     await train(dir, recipe, { resume, emit: send, stopRequested: () => stop, collective });

@@ -2,16 +2,16 @@
 import { createHash } from "node:crypto";
 import { availableParallelism, cpus, hostname } from "node:os";
 import { runtimeVersion } from "../backend/executable.ts";
-import type { TrainState } from "../backend/state.ts";
+import type { State } from "../backend/backend.ts";
 import type { Skipped } from "../data/batches/bad.ts";
 import type { Source } from "../data/source.ts";
 import { ownVersion } from "../run/environment.ts";
 import type { Collective } from "../collective/collective.ts";
 
 /** What `value` returns in process 0, as JSON, in every process. */
-export function fromFirst<T>(collective: Collective, value: () => T): T {
+export async function fromFirst<T>(collective: Collective, value: () => T | Promise<T>): Promise<T> {
   if (collective.size === 1) return value();
-  const text = collective.rank === 0 ? new TextEncoder().encode(JSON.stringify(value())) : undefined;
+  const text = collective.rank === 0 ? new TextEncoder().encode(JSON.stringify(await value())) : undefined;
   return JSON.parse(new TextDecoder().decode(collective.broadcast(text))) as T;
 }
 
@@ -59,16 +59,16 @@ function agree(collective: Collective, verb: string, own: string): void {
   );
 }
 
-/** What a process says of itself before every step, and hears of all. */
-export interface Word {
-  /** It was asked to stop; heard: one of them was. */
+/** How it stands before a step, in one process or in all. */
+export interface Status {
+  /** It was asked to stop; of all: one of them was. */
   readonly stop: boolean;
   /** Unreadable images met so far. */
   readonly skipped: readonly Skipped[];
 }
 
-/** A meeting of all processes, held before every step: says one's own word, hears all. */
-export function meetings(collective: Collective): (own: Word) => Word {
+/** A function that every process calls before every step, with its own status: it returns that of all. */
+export function statusExchange(collective: Collective): (own: Status) => Status {
   let [known, count] = [[] as readonly Skipped[], 0];
   return (own) => {
     if (collective.size === 1) return own;
@@ -84,8 +84,11 @@ export function meetings(collective: Collective): (own: Word) => Word {
 }
 
 /** Process 0's weights, moments and buffers in every process. */
-export function shareState({ broadcastInto, size }: Collective, state: TrainState): void {
-  if (size > 1) for (const { data } of state.tensors().values()) broadcastInto(data as Float32Array);
+export async function shareState({ broadcastInto, size }: Collective, state: State): Promise<void> {
+  if (size === 1) return;
+  const values = await state.read({ moments: true });
+  for (const { data } of values.values()) broadcastInto(data);
+  await state.write(values);
 }
 
 /**

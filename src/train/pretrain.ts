@@ -10,7 +10,8 @@ import { createRun, openRun } from "../run/folder.ts";
 import { writeSamples } from "../run/samples.ts";
 import type { Command, Report } from "./child.ts";
 import { layerRates } from "../graft/layer-rates.ts";
-import type { TrainEvent } from "./loop.ts";
+import type { TrainEvent } from "./events.ts";
+import { resolveStages } from "../recipe/stage.ts";
 import { defineRecipe, type Recipe, type RecipeInput } from "../recipe/recipe.ts";
 
 export interface PretrainOptions {
@@ -123,7 +124,7 @@ async function startRun({ recipe: input, out, command, prepare }: PretrainOption
   const recipe = defineRecipe(input);
   const facts = { seed: recipe.seed, onnxruntime: runtimeVersion };
   createRun(out, { recipe, environment: describeEnvironment(command === undefined ? facts : { ...facts, command }) });
-  writeSamples(out, { learningRates: layerRates(recipe) });
+  writeSamples(out, { learningRates: layerRates(resolveStages(recipe)) });
   try {
     await prepare?.(out);
   } catch (error) {

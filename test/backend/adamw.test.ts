@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { sizeOf } from "../../src/tensor/shape.ts";
-import { adamw, type AdamWOptions } from "../../src/backend/adamw.ts";
+import type { AdamWOptions } from "../../src/backend/backend.ts";
+import { adamw } from "../../src/backend/cpu.ts";
 import { allocateBlocks, type Block } from "../../src/backend/memory.ts";
 import { expectAllclose, randomFor } from "../helpers.ts";
 

@@ -1,7 +1,8 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { tensor } from "../../src/tensor/tensor.ts";
 import * as op from "../../src/graph/ops/index.ts";
-import { compile, type Executable } from "../../src/backend/executable.ts";
+import type { Executable } from "../../src/backend/backend.ts";
+import { compile } from "../../src/backend/executable.ts";
 import { evaluate, floats, integers } from "../helpers.ts";
 
 const open: Executable[] = [];

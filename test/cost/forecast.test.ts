@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { paper } from "../../src/methods/paper.ts";
 import { forecast, type ForecastOptions, measureSpeed, type Speed } from "../../src/cost/forecast.ts";
 import { defineRecipe } from "../../src/recipe/recipe.ts";
+import { resolveStages } from "../../src/recipe/stage.ts";
 import { stageWork } from "../../src/cost/work.ts";
 import { tiny } from "../train/tiny.ts";
 
@@ -36,7 +37,7 @@ describe("a forecast", () => {
   it("shares images and nothing else", () => {
     const { totals, stages } = of({ processes: 64 });
     const cl = stages[1]!;
-    const one = stageWork(recipe, recipe.stages[1]!).operations.perImage / 1e12; // seconds of an image
+    const one = stageWork(resolveStages(recipe)[1]!).operations.perImage / 1e12; // seconds of an image
     expect(cl.step).toMatchObject({ encode: expect.closeTo(64 * one, 9) as number, loss: 2, update: 0.25 });
     const { gathered, reduced } = cl.work;
     const rounds = 63 * gathered.messages + 126 * reduced.messages;

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { paper } from "../../src/methods/paper.ts";
-import { autoMicroBatch, divisorsAround, withBatch } from "../../src/cost/micro-batch.ts";
+import { autoMicroBatch, divisorsAround, microBatchFor, withBatch } from "../../src/cost/micro-batch.ts";
 import { defineRecipe, type Stage } from "../../src/recipe/recipe.ts";
+import { resolveStage, resolveStages } from "../../src/recipe/stage.ts";
 import { stageWork } from "../../src/cost/work.ts";
 import { tiny } from "../train/tiny.ts";
 
@@ -56,19 +57,31 @@ it("blocks are computed again where that is asked for", () => {
 describe("auto", () => {
   it("keeps about 1,500 rows of tokens in cache", () => {
     // 2 views × 197 tokens; a quarter of 196 patches and the class token
-    expect(autoMicroBatch(recipe, cl, 64e9)).toBe(4);
-    expect(autoMicroBatch(recipe, recipe.stages[0]!, 64e9)).toBe(32);
+    expect(autoMicroBatch(resolveStage(recipe, cl), 64e9)).toBe(4);
+    expect(autoMicroBatch(resolveStages(recipe)[0]!, 64e9)).toBe(32);
   });
   it("and takes fewer images where memory is small", () => {
     const needs = (microBatch: number) =>
-      Object.values(stageWork(recipe, { ...cl, microBatch }).bytes).reduce((a, b) => a + b) / 0.5;
-    expect(autoMicroBatch(recipe, cl, 1.01 * needs(4))).toBe(4);
-    expect(autoMicroBatch(recipe, cl, 0.99 * needs(4))).toBe(2);
-    expect(autoMicroBatch(recipe, cl, 1e9)).toBe(1);
+      Object.values(stageWork(resolveStage(recipe, { ...cl, microBatch })).bytes).reduce((a, b) => a + b) / 0.5;
+    expect(autoMicroBatch(resolveStage(recipe, cl), 1.01 * needs(4))).toBe(4);
+    expect(autoMicroBatch(resolveStage(recipe, cl), 0.99 * needs(4))).toBe(2);
+    expect(autoMicroBatch(resolveStage(recipe, cl), 1e9)).toBe(1);
   });
 });
 
 it("names the divisors around a number", () => {
   expect(divisorsAround(12, 5)).toEqual([4, 6]);
   expect(divisorsAround(12, 13)).toEqual([12]);
+});
+
+it.each([
+  [256, 65, 16],
+  [1024, 17, 64],
+  [1024, 197, 8],
+  [992, 17, 62],
+  [30, 10, 30],
+  [7, 300, 1],
+  [4, 5000, 1],
+])("a batch of %i images of %i tokens is run by %i", (batch, rows, expected) => {
+  expect(microBatchFor(batch, rows)).toBe(expected);
 });

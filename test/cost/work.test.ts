@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { VitConfig } from "../../src/nn/vit.ts";
 import { method, type Method } from "../../src/methods/methods.ts";
 import { defineRecipe, type Stage } from "../../src/recipe/recipe.ts";
+import { resolveStage, resolveStages } from "../../src/recipe/stage.ts";
 import { imageWork, stageWork } from "../../src/cost/work.ts";
 
 const model: VitConfig = { imageSize: 32, patchSize: 8, width: 96, depth: 6, heads: 3 };
@@ -13,7 +14,7 @@ function workOf(name: Method, options: { readonly maskRatio?: number } = {}): nu
   const recipe = defineRecipe(
     method(name, { data, model, mim: { ...stage, ...options }, cl: { ...stage, mlpDim, dim } }),
   );
-  return imageWork(recipe, recipe.stages[0]!);
+  return imageWork(resolveStages(recipe)[0]!);
 }
 
 /** Products of a block forward, per sample: attention's four layers and two products, and the hidden layer. */
@@ -45,7 +46,10 @@ describe("a stage of the whole", () => {
   const small = (name: Method, changes: Partial<Stage> = {}) => {
     const options = { data: { kind: "synthetic" as const }, model, mim: stage, cl: { ...stage, mlpDim, dim } };
     const recipe = defineRecipe(method(name, options));
-    return { recipe, work: (processes = 1) => stageWork(recipe, { ...recipe.stages.at(-1)!, ...changes }, processes) };
+    return {
+      recipe,
+      work: (processes = 1) => stageWork(resolveStage(recipe, { ...recipe.stages.at(-1)!, ...changes }), processes),
+    };
   };
   // a block has 12 D² + 13 D numbers: norms 4 D, attention 4 D² + 4 D, MLP 8 D² + 5 D
   const encoder = 6 * (12 * 96 ** 2 + 13 * 96) + 96 + 192 * 96 + 96 + 17 * 96 + 2 * 96;
@@ -72,9 +76,9 @@ describe("a stage of the whole", () => {
     const { recipe } = small("layer-grafted");
     const cl = recipe.stages[1]!;
     const objective = { ...cl.objective, l1Anchor: { weight: 1e-5, blocks: 2 } } as Stage["objective"];
-    const anchored = stageWork(recipe, { ...cl, objective });
+    const anchored = stageWork(resolveStage(recipe, { ...cl, objective }));
     expect(anchored.bytes.anchor).toBe(4 * (96 + 192 * 96 + 96 + 2 * (12 * 96 ** 2 + 13 * 96)));
-    expect(stageWork(recipe, cl).bytes.anchor).toBe(0);
+    expect(stageWork(resolveStage(recipe, cl)).bytes.anchor).toBe(0);
   });
 
   it("in parts encodes twice and keeps the rows of the whole batch", () => {

@@ -3,6 +3,7 @@ import { treatment } from "../../src/optim/groups.ts";
 import { readPlan } from "../../src/run/graft-plan.ts";
 import { readSamples } from "../../src/run/samples.ts";
 import { describePlan, measurePlan, withPlan } from "../../src/graft/measure.ts";
+import { resolveStage } from "../../src/recipe/stage.ts";
 import { defineRecipe, type RecipeInput } from "../../src/recipe/recipe.ts";
 import { finalHashes, resumeHere, tiny, trainHere } from "../train/tiny.ts";
 
@@ -52,7 +53,10 @@ describe("a planned graft", () => {
     const recipe = defineRecipe(planned());
     const stage = recipe.stages[1]!;
     const encoderOnly = { ...stage, init: [{ stage: "mim", match: "^(cls_token|patch_embed|blocks|norm)" }] };
-    const [first, again] = [await measurePlan(out, recipe, stage), await measurePlan(out, recipe, encoderOnly)];
+    const [first, again] = [
+      await measurePlan(out, resolveStage(recipe, stage)),
+      await measurePlan(out, resolveStage(recipe, encoderOnly)),
+    ];
     expect(first).toEqual(readPlan(out, "cl"));
     expect(again).toEqual(first); // the file has a decoder, whatever the encoder's pattern
   });

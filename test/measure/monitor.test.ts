@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { loadEncoder } from "../../src/evaluators/encoder.ts";
 import { readNotes } from "../../src/run/notes.ts";
 import { measureConflict } from "../../src/measure/conflict.ts";
-import type { TrainEvent } from "../../src/train/loop.ts";
+import type { TrainEvent } from "../../src/train/events.ts";
 import { defineRecipe } from "../../src/recipe/recipe.ts";
 import { openSlice } from "../../src/measure/slice.ts";
 import { finalHashes, resumeHere, timelessMetrics, tiny, tinyJoint, tinyStages, trainHere } from "../train/tiny.ts";

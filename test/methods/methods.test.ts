@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { treatment } from "../../src/optim/groups.ts";
 import { type GraftOptions, method, type Method, type MethodOptions, methods } from "../../src/methods/methods.ts";
 import { presets } from "../../src/nn/vit.ts";
-import { defineRecipe, objectiveOf, type Stage } from "../../src/recipe/recipe.ts";
+import { defineRecipe, type Stage } from "../../src/recipe/recipe.ts";
+import { resolveStage } from "../../src/recipe/stage.ts";
 
 const base: MethodOptions = {
   data: { kind: "synthetic" },
@@ -184,7 +185,7 @@ describe("joint training", () => {
     expect(stage).toMatchObject({ epochs: 7, batch: 64, rates: [] });
     expect(stage!.objective).toMatchObject({ mimWeight: 2, clWeight: 1, mim: { kind: "mae" }, cl: { kind: "mocov3" } });
     expect(Object.keys(stage!.views).sort()).toEqual(["images", "noise", "view1", "view2"]);
-    expect(objectiveOf(make("mtl"), stage!).encoder).toBe("base_encoder.");
+    expect(resolveStage(make("mtl"), stage!).objective.encoder).toBe("base_encoder.");
   });
 });
 

@@ -7,6 +7,7 @@ import type { VitConfig } from "../../src/nn/vit.ts";
 import { classify, drawDropPath } from "../../src/objectives/classify.ts";
 import { fineTuneRules } from "../../src/measure/finetune-settings.ts";
 import { trace } from "../../src/step/graphs.ts";
+import { cpu } from "../../src/backend/cpu.ts";
 import { createStep, type Step } from "../../src/step/step.ts";
 import { draw, floats, randomFor, relativeError } from "../helpers.ts";
 import { model, pictures, snapshot, tinyStep } from "./tiny.ts";
@@ -61,20 +62,20 @@ describe("three steps of fine-tuning", () => {
       rules: fineTuneRules(model.depth, { layerDecay }),
       optimizer: { betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: fixture.weightDecay },
       key: key(0),
-      executable: { threads: 1 },
+      backend: cpu({ threads: 1 }),
     });
-    const names = [...step.state.entries.keys()].filter((name) => name !== "pos_embed").sort();
+    const names = [...step.state.variables.keys()].filter((name) => name !== "pos_embed").sort();
     const values = names.map((name, n) => {
-      const shape = step.state.entries.get(name)!.variable.shape;
+      const shape = step.state.variables.get(name)!.shape;
       const value = pattern(shape, 37, 29 * n, 128);
       if (name.includes("norm") && name.endsWith("weight"))
         value.data.forEach((x, i) => void (value.data[i] = 1 + x / 2));
       return [name, value] as const;
     });
-    step.state.load(new Map(values));
+    await step.state.write(new Map(values));
     const losses: number[] = [];
     for (const i of [0, 1, 2]) losses.push((await step.run(batchOf(i), { number: i + 1, rate, progress: 0 })).loss);
-    const weights = snapshot(step);
+    const weights = await snapshot(step);
     await step.release();
     return { losses, weights };
   };
@@ -169,7 +170,8 @@ describe("training", () => {
       const rules = fineTuneRules(model.depth, { layerDecay: 0.6, freezeBelow });
       const step = await tinyStep(classify(model, { classes: 3, pooling: "cls", dropPath: 0 }), 12, { rules });
       await step.release();
-      return [...step.state.entries.values()].filter(({ trained }) => trained).map(({ variable }) => variable.name);
+      const { variables, trained } = step.state;
+      return [...variables.keys()].filter((name) => trained.has(name));
     };
     expect((await trained(0)).filter((name) => /cls_token|embed/.test(name))).toEqual([]);
     expect(await trained(0)).toContain("blocks.0.norm1.weight");

@@ -44,7 +44,7 @@ describe("mask", () => {
     }
   });
   it("must leave some patches and hide some", () => {
-    const encode = (maskRatio: number) => mae(model, { ...maeOptions, maskRatio }).encode(new Scope(), fields);
+    const encode = (maskRatio: number) => mae(model, { ...maeOptions, maskRatio }).encode(new Scope(), fields, {});
     expect(() => encode(0)).toThrow(new Error("hiding 0 of 16 patches leaves 16; some must be seen and some hidden"));
     expect(() => encode(0.99)).toThrow(
       new Error("hiding 0.99 of 16 patches leaves 0; some must be seen and some hidden"),
@@ -78,8 +78,8 @@ describe("targets", () => {
 
 describe("encode", () => {
   const p = new Scope();
-  const encoded = tinyMae.encode(p, fields);
-  const { loss } = tinyMae.loss(p, encoded);
+  const encoded = tinyMae.encode(p, fields, {});
+  const { loss } = tinyMae.loss(p, encoded, {});
   const values = initialValues(p);
   const run = (images = batch["images"]!) =>
     evaluate({ prediction: encoded["prediction"]!, target: encoded["target"]!, loss }, { ...values, noise, images });

@@ -4,7 +4,7 @@ import { grad } from "../../src/graph/grad.ts";
 import { infoNCE, l2Normalize } from "../../src/nn/losses.ts";
 import { Scope } from "../../src/nn/scope.ts";
 import { mocov3 } from "../../src/objectives/mocov3.ts";
-import { draw, evaluate, expectAllclose, initialValues, randomFor, valueOf } from "../helpers.ts";
+import { draw, evaluate, expectAllclose, floats, initialValues, randomFor, valueOf } from "../helpers.ts";
 import { mocoBatch, model, snapshot, tinyMoco, tinyStep } from "./tiny.ts";
 
 const random = randomFor("mocov3");
@@ -30,7 +30,7 @@ describe("loss", () => {
 describe("gradients", () => {
   const p = new Scope();
   const image = (name: string) => op.input(name, "float32", [4, 3, 16, 16]);
-  const { loss } = tinyMoco.loss(p, tinyMoco.encode(p, { view1: image("view1"), view2: image("view2") }));
+  const { loss } = tinyMoco.loss(p, tinyMoco.encode(p, { view1: image("view1"), view2: image("view2") }, {}), {});
   const without = (() => {
     const parameters = [...p.variables.values()].filter(({ role }) => role === "parameter");
     const gradients = grad(
@@ -63,18 +63,17 @@ describe("gradients", () => {
 });
 
 describe("momentum encoder", () => {
-  it("moves before the step, parameters only, by its momentum", async () => {
+  it("moves before the step by its momentum, all but running statistics", async () => {
     const step = await tinyStep(tinyMoco, 8);
-    const start = snapshot(step);
+    const start = await snapshot(step);
     await step.run(mocoBatch(8), { number: 1, rate: 0.01, progress: 0.5 });
-    const end = snapshot(step);
+    const end = await snapshot(step);
     const momentum = 0.995;
     let parameters = 0;
-    for (const { variable, trained } of step.state.entries.values()) {
-      const { name, role } = variable;
+    for (const { name, role } of step.state.variables.values()) {
       if (!name.startsWith("momentum_encoder.")) continue;
-      expect(trained).toBe(false);
-      if (role !== "parameter") continue;
+      expect(step.state.trained.has(name)).toBe(false);
+      if (role === "buffer") continue;
       parameters++;
       const source = start.get(name.replace("momentum_encoder.", "base_encoder."))!;
       const expected = start.get(name)!.map((x, i) => momentum * x + (1 - momentum) * source[i]!);
@@ -86,13 +85,26 @@ describe("momentum encoder", () => {
     expect(end.get(mean)).not.toEqual(start.get(mean));
     await step.release();
   });
+  it("has positions that follow its source's, as every parameter does in PyTorch", async () => {
+    const step = await tinyStep(tinyMoco, 8);
+    const name = "momentum_encoder.pos_embed";
+    const table = (await snapshot(step)).get(name)!;
+    await step.moveCopies(0);
+    expect((await snapshot(step)).get(name)).toEqual(table); // equal ones stay as they are, to the bit
+    const own = table.map((x) => x + 1);
+    await step.state.write(new Map([[name, floats(step.state.variables.get(name)!.shape, own)]]));
+    await step.moveCopies(0);
+    const expected = own.map((x, i) => 0.99 * x + 0.01 * table[i]!);
+    expectAllclose((await snapshot(step)).get(name)!, expected, { absolute: 1e-6 });
+    await step.release();
+  });
   it("is a copy of the student when a stage begins", async () => {
     const step = await tinyStep(tinyMoco, 8);
-    step.copyFollowers();
-    for (const [name, data] of snapshot(step))
+    await step.resetCopies();
+    for (const [name, data] of await snapshot(step))
       if (name.startsWith("momentum_encoder.")) {
         const source = name.replace("momentum_encoder.", "base_encoder.");
-        expect(data, name).toEqual(step.state.tensors().get(source)!.data);
+        expect(data, name).toEqual((await step.state.read()).get(source)!.data);
       }
     await step.release();
   });
@@ -101,7 +113,7 @@ describe("momentum encoder", () => {
 it("has the state-dict keys of MoCo v3's checkpoints", () => {
   const p = new Scope();
   const image = (name: string) => op.input(name, "float32", [4, 3, 16, 16]);
-  tinyMoco.loss(p, tinyMoco.encode(p, { view1: image("view1"), view2: image("view2") }));
+  tinyMoco.loss(p, tinyMoco.encode(p, { view1: image("view1"), view2: image("view2") }, {}), {});
   const heads = [...p.variables.values()].filter(({ name }) => /^(base_encoder\.head|predictor)\./.test(name));
   const norm = (name: string, n: number, affine = true) => ({
     [`${name}.running_mean`]: [n],

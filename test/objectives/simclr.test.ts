@@ -9,7 +9,7 @@ import { tinySimclr } from "./tiny.ts";
 it("loss of given features is the plain formula", async () => {
   const features = draw("float32", [10, 1, 32], randomFor("simclr"));
   const p = new Scope();
-  const { loss } = tinySimclr.loss(p, { features: inputFor("features", features) });
+  const { loss } = tinySimclr.loss(p, { features: inputFor("features", features) }, {});
   const values = initialValues(p);
   const head = (x: Rows) => {
     const at = (name: number) => `base_encoder.head.${name}`;
@@ -35,7 +35,7 @@ it("loss of given features is the plain formula", async () => {
 it("gradients reach everything but the final norm's bias, whose gradient is zero", () => {
   const p = new Scope();
   const image = (name: string) => op.input(name, "float32", [4, 3, 16, 16]);
-  const { loss } = tinySimclr.loss(p, tinySimclr.encode(p, { view1: image("view1"), view2: image("view2") }));
+  const { loss } = tinySimclr.loss(p, tinySimclr.encode(p, { view1: image("view1"), view2: image("view2") }, {}), {});
   const parameters = [...p.variables.values()].filter(({ role }) => role === "parameter");
   const gradients = grad(
     loss,

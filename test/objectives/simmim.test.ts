@@ -38,8 +38,8 @@ describe.each([
   const p = new Scope();
   const objective = simmim(model, { maskUnit, maskRatio });
   const fields = { images: inputFor("images", images), noise: inputFor("noise", noise) };
-  const encoded = objective.encode(p, fields);
-  const { loss } = objective.loss(p, encoded);
+  const encoded = objective.encode(p, fields, {});
+  const { loss } = objective.loss(p, encoded, {});
   const values = initialValues(p);
   const run = (pixels: Tensor = images) =>
     evaluate(
@@ -96,10 +96,11 @@ describe.each([
 describe("masks that cannot be", () => {
   it("must leave some squares and hide some", () => {
     const encodeWith = (maskRatio: number) =>
-      simmim(model, { maskUnit: 2, maskRatio }).encode(new Scope(), {
-        images: inputFor("images", images),
-        noise: inputFor("noise", noiseOf(4)),
-      });
+      simmim(model, { maskUnit: 2, maskRatio }).encode(
+        new Scope(),
+        { images: inputFor("images", images), noise: inputFor("noise", noiseOf(4)) },
+        {},
+      );
     expect(() => encodeWith(0)).toThrow(new Error("hiding 0 of 4 squares leaves 4; some must be seen and some hidden"));
     expect(() => encodeWith(0.9)).toThrow(
       new Error("hiding 0.9 of 4 squares leaves 0; some must be seen and some hidden"),
@@ -120,10 +121,11 @@ it("an encoder under a prefix is the same encoder", async () => {
   ];
   const own = ["mask_token", "decoder.weight", "decoder.bias"];
   const nameOf = (name: string) => (own.includes(name) ? name : `base_encoder.${name}`);
-  const names = [...bare.state.entries.keys()];
+  const names = [...bare.state.variables.keys()];
   expect(own.every((name) => names.includes(name))).toBe(true);
-  expect([...prefixed.state.entries.keys()].sort()).toEqual(names.map(nameOf).sort());
-  prefixed.state.load(new Map([...bare.state.tensors()].map(([name, value]) => [nameOf(name), value])));
+  expect([...prefixed.state.variables.keys()].sort()).toEqual(names.map(nameOf).sort());
+  const values = [...(await bare.state.read())].map(([name, value]) => [nameOf(name), value] as const);
+  await prefixed.state.write(new Map(values));
   const [one, other] = [await bare.gradients(batch), await prefixed.gradients(batch)];
   expect(other.loss).toBe(one.loss);
   for (const [name, { data }] of one.gradients) expect(other.gradients.get(nameOf(name))!.data, name).toEqual(data);

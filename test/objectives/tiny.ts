@@ -8,6 +8,7 @@ import { simclr } from "../../src/objectives/simclr.ts";
 import { simmim } from "../../src/objectives/simmim.ts";
 import { vicreg } from "../../src/objectives/vicreg.ts";
 import type { Objective } from "../../src/objectives/objective.ts";
+import { cpu } from "../../src/backend/cpu.ts";
 import { createStep, type Step, type StepOptions } from "../../src/step/step.ts";
 import { draw, randomFor } from "../helpers.ts";
 
@@ -72,12 +73,13 @@ export function tinyStep(objective: Objective, batch: number, options: Partial<S
     rules: [],
     optimizer: { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.05 },
     key: key(1),
-    executable: { threads: 1 },
+    backend: cpu({ threads: 1 }),
     ...options,
   });
 }
 
 /** A copy of everything a step keeps. */
-export function snapshot(step: Step): Map<string, Float32Array> {
-  return new Map([...step.state.tensors()].map(([name, { data }]) => [name, (data as Float32Array).slice()]));
+export async function snapshot(step: Step): Promise<Map<string, Float32Array>> {
+  const values = await step.state.read({ moments: true });
+  return new Map([...values].map(([name, { data }]) => [name, data.slice()]));
 }

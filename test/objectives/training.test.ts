@@ -42,12 +42,12 @@ const objectives = [
 describe.each(objectives)("%s", (_, objective, batch) => {
   const train = async (steps: number, options = {}) => {
     const step = await tinyStep(objective, 16, options);
-    step.copyFollowers();
-    const start = snapshot(step);
+    await step.resetCopies();
+    const start = await snapshot(step);
     const losses: number[] = [];
     for (let number = 1; number <= steps; number++)
       losses.push((await step.run(batch, { number, rate: 2e-3, progress: number / steps })).loss);
-    const end = snapshot(step);
+    const end = await snapshot(step);
     await step.release();
     return { losses, start, end, step };
   };
@@ -67,23 +67,23 @@ describe.each(objectives)("%s", (_, objective, batch) => {
     expectAllclose(parts.losses, whole.losses, { absolute: 1e-5 });
     for (const [name, value] of whole.end)
       if (!name.startsWith("optimizer.")) expectAllclose(parts.end.get(name)!, value, { absolute: 1e-5 }, name);
-    expect(parts.step.pieces).toEqual({ microBatch: 4, parts: 4, passes: objective.coupled ? 2 : 1 });
+    expect(parts.step.microBatches).toEqual({ size: 4, count: 4, passes: objective.coupled ? 2 : 1 });
   });
-  it("asks for its pieces in order, and gets what it gets from the whole batch", async () => {
+  it("asks for its micro-batches in order, and gets what it gets from the whole batch", async () => {
     const step = await tinyStep(objective, 16, { microBatch: 4 });
     const whole = await step.gradients(batch);
     const asked: number[] = [];
-    const slice = async (piece: number) => {
-      asked.push(piece);
+    const slice = async (i: number) => {
+      asked.push(i);
       const rows = (field: Tensor) => {
         const size = field.data.length / 4;
-        const part = field.data.subarray((piece % 4) * size, ((piece % 4) + 1) * size) as Float32Array;
+        const part = field.data.subarray((i % 4) * size, ((i % 4) + 1) * size) as Float32Array;
         return floats([4, ...field.shape.slice(1)], part);
       };
       return Object.fromEntries(Object.entries(batch).map(([name, field]) => [name, rows(field)]));
     };
     expect(await step.gradients(slice)).toEqual(whole);
-    expect(asked).toEqual(Array.from({ length: 4 * step.pieces.passes }, (_, i) => i));
+    expect(asked).toEqual(Array.from({ length: 4 * step.microBatches.passes }, (_, i) => i));
     await step.release();
   });
   it.each([16, 4])(
@@ -103,7 +103,7 @@ describe.each(objectives)("%s", (_, objective, batch) => {
     });
     let frozen = 0;
     for (const [name, { frozen: isFrozen }] of step.treatments) {
-      const { trained } = step.state.entries.get(name)!;
+      const trained = step.state.trained.has(name);
       if (isFrozen) {
         frozen++;
         expect(trained, name).toBe(false);
@@ -112,8 +112,8 @@ describe.each(objectives)("%s", (_, objective, batch) => {
       else expect(end.get(name), name).toEqual(start.get(name));
     }
     expect(frozen).toBe(14);
-    for (const [name, { variable }] of step.state.entries)
-      if (variable.role === "constant") expect(end.get(name), name).toEqual(start.get(name));
+    for (const [name, { role }] of step.state.variables)
+      if (role === "constant") expect(end.get(name), name).toEqual(start.get(name));
   });
 });
 
@@ -122,10 +122,10 @@ it("MoCo v3 on 64 images is the same in micro-batches of 8", async () => {
   const losses: number[] = [];
   for (const microBatch of [64, 8]) {
     const step = await tinyStep(tinyMoco, 64, { microBatch });
-    step.copyFollowers();
+    await step.resetCopies();
     for (let number = 1; number <= 3; number++)
       losses.push((await step.run(batch, { number, rate: 1e-3, progress: number / 3 })).loss);
-    results.push(snapshot(step));
+    results.push(await snapshot(step));
     await step.release();
   }
   expectAllclose(losses.slice(3), losses.slice(0, 3), { absolute: 1e-5 });

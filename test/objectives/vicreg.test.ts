@@ -11,7 +11,7 @@ const features = draw("float32", [14, 1, 32], randomFor("vicreg"));
 /** The loss and its terms, and the expander's values. */
 async function lossOf(input: ReturnType<typeof floats>) {
   const p = new Scope();
-  const { loss, metrics } = tinyVicreg.loss(p, { features: inputFor("features", input) });
+  const { loss, metrics } = tinyVicreg.loss(p, { features: inputFor("features", input) }, {});
   const values = initialValues(p);
   const weights = Object.entries(values).filter(([name]) => p.variables.get(name)!.role === "parameter");
   const got = await evaluate({ loss, ...metrics }, { features: input, ...Object.fromEntries(weights) });
@@ -67,7 +67,7 @@ describe("collapse", () => {
 describe("expander", () => {
   const p = new Scope();
   const image = (name: string) => op.input(name, "float32", [4, 3, 16, 16]);
-  const { loss } = tinyVicreg.loss(p, tinyVicreg.encode(p, { view1: image("view1"), view2: image("view2") }));
+  const { loss } = tinyVicreg.loss(p, tinyVicreg.encode(p, { view1: image("view1"), view2: image("view2") }, {}), {});
 
   it("has the original's layout, with a linear layer at the end", () => {
     const head = [...p.variables.values()].filter(({ name }) => name.startsWith("base_encoder.head."));

@@ -34,6 +34,6 @@ it.each([
   [1, 1],
 ])("MoCo v3's momentum after %d of the stage is %d", (progress, expected) => {
   const model = { imageSize: 8, patchSize: 4, width: 16, depth: 1, heads: 2 };
-  const { followers } = mocov3(model, { mlpDim: 8, dim: 4, temperature: 0.2, momentum: 0.99 });
-  expect(followers![0]!.momentum!(progress)).toBeCloseTo(expected, 6);
+  const { copies } = mocov3(model, { mlpDim: 8, dim: 4, temperature: 0.2, momentum: 0.99 });
+  expect(copies![0]!.momentum!(progress)).toBeCloseTo(expected, 6);
 });

@@ -3,6 +3,7 @@ import { key } from "../../src/tensor/random.ts";
 import { type TensorFile } from "../../src/tensor/safetensors.ts";
 import { type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { input } from "../../src/graph/ops/index.ts";
+import { cpu } from "../../src/backend/cpu.ts";
 import { compile } from "../../src/backend/executable.ts";
 import { Scope } from "../../src/nn/scope.ts";
 import type { VitConfig } from "../../src/nn/vit.ts";
@@ -110,7 +111,7 @@ async function maeResults(fixture: TensorFile, config: Config): Promise<Got> {
   const values = parameters(fixture);
   const batch = inputs(fixture);
   const step = await fixtureStep(mae(config, config), batch, []);
-  step.state.load(values);
+  await step.state.write(values);
   const { loss, gradients } = await step.gradients(batch);
   await step.release();
 
@@ -137,11 +138,15 @@ async function gradientResults(
 ): Promise<Got> {
   const batch = inputs(fixture);
   const step = await fixtureStep(objective, batch, rules);
-  step.state.load(parameters(fixture));
-  step.moveFollowers(0);
+  await step.state.write(parameters(fixture));
+  await step.moveCopies(0);
   const { loss, gradients } = await step.gradients(batch);
-  const result: Got = new Map<string, ArrayLike<number>>([["loss", [loss]], ...named(gradients), ...weights(step)]);
-  for (const { value, name } of untrained(step)) result.set(`grad.${name}`, new Float32Array(value.length));
+  const result: Got = new Map<string, ArrayLike<number>>([
+    ["loss", [loss]],
+    ...named(gradients),
+    ...(await weights(step)),
+  ]);
+  for (const { value, name } of await untrained(step)) result.set(`grad.${name}`, new Float32Array(value.length));
   await step.release();
   return result;
 }
@@ -167,14 +172,16 @@ async function trainingResults(
   );
   const step = await fixtureStep(objective, batches[0]!, rules, config);
   const values = parameters(fixture);
-  step.state.load(values);
-  step.state.load(new Map([...values].map(([name, value]) => [name.replace("base_encoder.", "l1_anchor."), value])));
+  await step.state.write(values);
+  await step.state.write(
+    new Map([...values].map(([name, value]) => [name.replace("base_encoder.", "l1_anchor."), value])),
+  );
   const losses: number[] = [];
   for (const [i, batch] of batches.entries()) {
     const { loss, metrics } = await step.run(batch, { number: i + 1, rate: config.learningRate ?? 1, progress: 0 });
     losses.push(metrics["task"] ?? loss);
   }
-  const result: Got = new Map<string, ArrayLike<number>>([["losses", losses], ...weights(step)]);
+  const result: Got = new Map<string, ArrayLike<number>>([["losses", losses], ...(await weights(step))]);
   await step.release();
   return result;
 }
@@ -193,12 +200,12 @@ async function jointResults(fixture: TensorFile, config: Config): Promise<Got> {
     else if (name.startsWith("cl.")) clValues.set(name.slice("cl.".length), value);
 
   const mim = await fixtureStep(mae(config, config), { images: all["images"]!, noise: all["noise"]! }, []);
-  mim.state.load(mimValues);
+  await mim.state.write(mimValues);
   const first = await mim.gradients(all);
   const cl = await fixtureStep(mocov3(config, config), { view1: all["view1"]!, view2: all["view2"]! }, []);
-  cl.state.load(clValues);
-  if (![...clValues.keys()].some((name) => name.startsWith("momentum_encoder."))) cl.copyFollowers();
-  cl.moveFollowers(0);
+  await cl.state.write(clValues);
+  if (![...clValues.keys()].some((name) => name.startsWith("momentum_encoder."))) await cl.resetCopies();
+  await cl.moveCopies(0);
   const second = await cl.gradients(all);
   await Promise.all([mim.release(), cl.release()]);
 
@@ -224,7 +231,7 @@ function fixtureStep(
     rules,
     optimizer: { betas, epsilon, weightDecay },
     key: key(0),
-    executable: { threads: 1 },
+    backend: cpu({ threads: 1 }),
   });
 }
 
@@ -251,14 +258,17 @@ function named(gradients: ReadonlyMap<string, Tensor>): [string, Float32Array][]
   return [...gradients].map(([name, value]) => [`grad.${name}`, floats(value)]);
 }
 
-function weights(step: Step): [string, Float32Array][] {
-  return [...step.state.tensors()].map(([name, value]) => [`param.${name}`, floats(value).slice()]);
+async function weights(step: Step): Promise<[string, Float32Array][]> {
+  return [...(await step.state.read({ moments: true }))].map(([name, value]) => [
+    `param.${name}`,
+    floats(value).slice(),
+  ]);
 }
 
 /** Parameters that the graph knows to have no gradient: it is exactly zero. */
-function untrained(step: Step) {
-  return [...step.state.entries.values()].flatMap(({ variable: { name }, trained, block }) =>
-    trained || step.treatments.get(name)?.frozen !== false ? [] : [{ name, value: block.tensors["w"]!.data }],
+async function untrained({ state, treatments }: Step) {
+  return [...(await state.read())].flatMap(([name, { data: value }]) =>
+    state.trained.has(name) || treatments.get(name)?.frozen !== false ? [] : [{ name, value }],
   );
 }
 

@@ -12,6 +12,7 @@ import {
   type StudyOptions,
 } from "../../src/study/plan.ts";
 import { defineRecipe } from "../../src/recipe/recipe.ts";
+import { resolveStages } from "../../src/recipe/stage.ts";
 import { imageWork } from "../../src/cost/work.ts";
 import { tiny } from "./tiny.ts";
 
@@ -36,7 +37,7 @@ const prefer = ({ entry, factor }: Cell): Outcome => ({
 /** Work per image of a cell and its parents, from their recipes. */
 function workOf(options: StudyOptions, cell: Cell, cells: readonly Cell[]): number {
   const recipe = defineRecipe(recipeOf(options, cell, cell.parent));
-  const own = recipe.stages.reduce((sum, stage) => sum + stage.epochs * imageWork(recipe, stage), 0);
+  const own = resolveStages(recipe).reduce((sum, stage) => sum + stage.epochs * imageWork(stage), 0);
   return (
     own +
     (cell.parent === undefined

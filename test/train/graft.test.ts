@@ -7,8 +7,9 @@ import type { Tensor } from "../../src/tensor/tensor.ts";
 import { listCheckpoints, readCheckpoint } from "../../src/run/checkpoint.ts";
 import { readNotes } from "../../src/run/notes.ts";
 import { layerRates } from "../../src/graft/layer-rates.ts";
-import type { TrainEvent } from "../../src/train/loop.ts";
+import type { TrainEvent } from "../../src/train/events.ts";
 import { pretrain } from "../../src/train/pretrain.ts";
+import { resolveStages } from "../../src/recipe/stage.ts";
 import { defineRecipe } from "../../src/recipe/recipe.ts";
 import { finalHashes, resumeHere, temporary, tiny, trainHere } from "./tiny.ts";
 
@@ -54,7 +55,7 @@ describe("grafting", () => {
   });
 
   it("shows in the learning rate of each layer", () => {
-    const { stages } = layerRates(defineRecipe(tiny()));
+    const { stages } = layerRates(resolveStages(defineRecipe(tiny())));
     const rates = Object.fromEntries(stages[1]!.layers.map(({ layer, rate }) => [layer, rate]));
     expect(rates["block 1"]! / rates["block 0"]!).toBeCloseTo(10);
     expect(rates["head"]).toBe(rates["block 1"]);

@@ -4,7 +4,7 @@ import { readdirSync, truncateSync } from "node:fs";
 import { basename, join } from "node:path";
 import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { listCheckpoints, readCheckpoint } from "../../src/run/checkpoint.ts";
-import type { TrainEvent } from "../../src/train/loop.ts";
+import type { TrainEvent } from "../../src/train/events.ts";
 import { pretrain } from "../../src/train/pretrain.ts";
 import { atStep, beforeRename, pause, sabotage, sabotaged, whileWriting } from "./sabotage.ts";
 import { finalHashes, resumeHere, temporary, timelessMetrics, tiny, trainHere } from "./tiny.ts";

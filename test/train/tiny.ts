@@ -8,7 +8,8 @@ import { centerCrop, maeView, mocoViews, noise } from "../../src/data/augmentati
 import { stages } from "../../src/optim/groups.ts";
 import { createRun, openRun } from "../../src/run/folder.ts";
 import { readMetrics } from "../../src/run/metrics.ts";
-import { train, type TrainEvent } from "../../src/train/loop.ts";
+import { train } from "../../src/train/loop.ts";
+import type { TrainEvent } from "../../src/train/events.ts";
 import { defineRecipe, type RecipeInput } from "../../src/recipe/recipe.ts";
 import { environment } from "../run/temporary.ts";
 
