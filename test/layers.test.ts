@@ -54,6 +54,8 @@ function violations(path: string, text: string): string[] {
     const found = posix.join(posix.dirname(path), target!);
     const other = folderOf(found);
     if (other === undefined) return problem("it is outside the folders");
+    if (found === "backend/memory.ts" && path !== "backend/cpu.ts")
+      return problem("only the CPU's backend knows its memory and kernels");
     if (own === "nn" && other === "onnx") return problem("nn does not know ONNX");
     if (own === "graph" && other === "graph" && /ops\//.test(path) && !/ops\/|value\.ts$/.test(found))
       return problem("operations know each other and Value");
@@ -124,6 +126,7 @@ it("reads the imports there are", () => {
     "../tensor/tensor.ts",
     "../graph/value.ts",
     "../onnx/lower.ts",
+    "./backend.ts",
   ]);
 });
 
@@ -144,6 +147,8 @@ it.each([
   ["data/sources/emoji/source.ts", 'import type { Source } from "../../source.ts";', 0],
   ["run/notes.ts", 'import {\n  a,\n  b,\n} from "../data/source.ts";', 0],
   ["run/notes.ts", 'import ort from "onnxruntime-node";', 1],
+  ["backend/cpu.ts", 'import { allocateBlocks } from "./memory.ts";', 0],
+  ["step/step.ts", 'import { allocateBlocks } from "../backend/memory.ts";', 1],
   ["collective/library.ts", 'const { load } = await import("koffi");', 0],
   ["collective/mpi.ts", 'import { load } from "koffi";', 1],
   ["cli/main.ts", 'import { x } from "../index.ts";', 1],
