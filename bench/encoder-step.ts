@@ -1,7 +1,7 @@
 /** The training step of a plain encoder: all parameters, AdamW, the loss the mean square of the class token. */
 import { key } from "../src/tensor/random.ts";
 import * as op from "../src/graph/ops/index.ts";
-import { encode, patches, type VitConfig } from "../src/nn/vit.ts";
+import { encode, patchCount, patches, type VitConfig } from "../src/nn/vit.ts";
 import type { Objective } from "../src/objectives/objective.ts";
 import { cpu } from "../src/backend/cpu.ts";
 import { createStep } from "../src/step/step.ts";
@@ -24,6 +24,7 @@ export function encoderStep(config: VitConfig, sizes: { batch: number; micro: nu
   const objective: Objective = {
     name: "bench",
     encoder: "",
+    tokens: 1 + patchCount(config),
     coupled: false,
     fields: { images: [3, config.imageSize, config.imageSize] },
     // All tokens of the last block, as PyTorch computes them, although the class token would do.

@@ -6,6 +6,7 @@ import type { PatchDrop } from "../objectives/mocov3.ts";
 import { automatic } from "../methods/automatic.ts";
 import type { Method } from "../methods/methods.ts";
 import { evaluationViewOf, type Recipe, type RecipeInput } from "../recipe/recipe.ts";
+import { resolveStage } from "../recipe/stage.ts";
 import { sourceAt } from "./data.ts";
 import { describeImport } from "./import.ts";
 import type { Output } from "./progress.ts";
@@ -38,9 +39,11 @@ export async function chooseRecipe(images: string, options: RecipeOptions, outpu
   if (start !== undefined) {
     const { own, report } = start;
     if (!own) output.say(describeImport(report));
-    const { name: stage, objective } = recipe.stages[0]!;
+    const [first] = recipe.stages;
+    const { name: stage } = first!;
+    const { metadata } = resolveStage(recipe, first!).objective;
     // a checkpoint of ours that is silent about its decoder has it loaded where it fits
-    const silent = objective.kind !== "mae" || (own && report.decoder === undefined);
+    const silent = metadata?.["decoder"] === undefined || (own && report.decoder === undefined);
     const decoder = silent ? "" : fitsDecoder(start, recipe) ? ", with its decoder" : ", with a fresh decoder";
     const said = ({ mean, std }: CenterView) => `mean ${mean.join(", ")} and std ${std.join(", ")}`;
     const [asked, known] = [said(evaluationViewOf(recipe)), said(report.view)];

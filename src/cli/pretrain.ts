@@ -4,6 +4,7 @@ import { fixedFolder } from "../data/sources/glob.ts";
 import { openSource } from "../data/sources/open.ts";
 import { launched } from "../collective/launch.ts";
 import { presets } from "../nn/vit.ts";
+import { clNames, mimNames } from "../objectives/kinds.ts";
 import { addNotes } from "../run/notes.ts";
 import { assistPretrain } from "../train/pretrain.ts";
 import type { Recipe } from "../recipe/recipe.ts";
@@ -57,8 +58,8 @@ export function pretrainCommand(): Command {
     .option("--knn <epochs>", "look at the features so often: k-NN, collapse (default: ten times a stage)", positive)
     .option("--no-knn", "do not look at them while they are trained")
     .optionsGroup("Losses:")
-    .addOption(new Option("--mim <loss>", "of masked image modelling (default: mae)").choices(["mae", "simmim"]))
-    .addOption(new Option("--cl <loss>", "of contrast (default: mocov3)").choices(["mocov3", "simclr", "vicreg"]))
+    .addOption(new Option("--mim <loss>", "of masked image modelling (default: mae)").choices(mimNames))
+    .addOption(new Option("--cl <loss>", "of contrast (default: mocov3)").choices(clNames))
     .option("--mask-ratio <share>", "of patches that MIM hides (default: 0.75; simmim 0.6)", share)
     .option("--no-norm-pix", "MIM predicts pixels as they are, not normalised per patch")
     .option("--temperature <t>", "of the contrast (default: 0.2)", positive)

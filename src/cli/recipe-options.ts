@@ -1,4 +1,5 @@
 /** What can be said of a recipe on the command line. */
+import type { ClName, MimName } from "../objectives/kinds.ts";
 import { methods, type Method } from "../methods/methods.ts";
 import { paperMethod, paperRecipes } from "../methods/paper.ts";
 import type { Setting } from "./options.ts";
@@ -22,8 +23,8 @@ export interface RecipeOptions {
   readonly heads?: number;
   readonly set?: readonly Setting[];
   readonly parent?: string;
-  readonly mim?: "mae" | "simmim";
-  readonly cl?: "mocov3" | "simclr" | "vicreg";
+  readonly mim?: MimName;
+  readonly cl?: ClName;
   readonly maskRatio?: number;
   readonly normPix?: boolean;
   readonly temperature?: number;

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { presets, type VitConfig } from "../nn/vit.ts";
+import { createObjective } from "../objectives/kinds.ts";
 import { type ForeignWeights, openForeign } from "../interop/import.ts";
 import type { Method } from "../methods/methods.ts";
 import type { PretrainOptions } from "../train/pretrain.ts";
@@ -84,16 +85,16 @@ export function startFrom(recipe: RecipeInput, path: string): RecipeInput {
 }
 
 /** Whether the recipe's masked image modelling, if it has any, can use the decoder in the file. */
-export function fitsDecoder({ report: { decoder } }: Start, { stages }: Recipe): boolean {
+export function fitsDecoder({ report: { decoder } }: Start, { model, stages }: Recipe): boolean {
   if (decoder === undefined) return false;
-  const objectives = stages.flatMap(({ objective, plan }) => [
+  const specs = stages.flatMap(({ objective, plan }) => [
     objective,
     ...(plan === undefined ? [] : [plan.mim.objective]),
   ]);
-  return objectives.every((objective) => {
-    if (objective.kind !== "mae") return objective.kind !== "simmim";
-    const { decoderWidth, decoderDepth, decoderHeads } = objective;
-    return JSON.stringify({ decoderWidth, decoderDepth, decoderHeads }) === JSON.stringify(decoder);
+  return specs.every((spec) => {
+    const { encoder, decoder: names, metadata } = createObjective(model, spec);
+    // a stage takes over what lies below the encoder's prefix, so a decoder only where there is no prefix
+    return names === undefined || encoder !== "" || metadata?.["decoder"] === JSON.stringify(decoder);
   });
 }
 

@@ -1,7 +1,6 @@
 /** How many images one run of the graph takes: a matter of memory and time, not of the result. */
 import { totalmem } from "node:os";
-import { patchCount, type VitConfig } from "../nn/vit.ts";
-import type { ObjectiveSpec, Recipe } from "../recipe/recipe.ts";
+import type { Recipe } from "../recipe/recipe.ts";
 import { type ResolvedStage, resolveStage } from "../recipe/stage.ts";
 import { stageWork } from "./work.ts";
 
@@ -55,24 +54,14 @@ export function microBatchFor(batch: number, rowsPerImage: number): number {
 }
 
 /** The largest micro-batch that keeps activations in cache, whatever memory there is. */
-export function cachedMicroBatch({ batch, spec, model }: ResolvedStage): number {
-  return microBatchFor(batch, rowsPerImage(model, spec));
+export function cachedMicroBatch({ batch, objective }: ResolvedStage): number {
+  return microBatchFor(batch, objective.tokens);
 }
 
 /** Memory of this machine, or what a container may use of it, bytes. */
 function machineBytes(): number {
   const limit = process.constrainedMemory();
   return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
-}
-
-/** Tokens of an image in the encoder, over all of its views. */
-function rowsPerImage(model: VitConfig, objective: ObjectiveSpec): number {
-  const patches = patchCount(model);
-  if (objective.kind === "joint") return rowsPerImage(model, objective.mim) + rowsPerImage(model, objective.cl);
-  if (objective.kind === "simmim") return 1 + patches;
-  if (objective.kind === "mae") return 1 + (1 - objective.maskRatio) * patches;
-  const seen = objective.kind === "mocov3" ? 1 - (objective.patchDrop?.ratio ?? 0) : 1;
-  return 2 * (1 + seen * patches);
 }
 
 /** The divisors of `n` next to `wanted`, below and above. */

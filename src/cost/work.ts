@@ -5,6 +5,7 @@ import { mostAlive } from "../graph/alive.ts";
 import { grad } from "../graph/grad.ts";
 import { reachable, type Value } from "../graph/value.ts";
 import type { Variable } from "../nn/scope.ts";
+import { backbonePattern } from "../nn/vit.ts";
 import { treatment } from "../optim/groups.ts";
 import { batchesAhead } from "../data/batches/loader.ts";
 import { bucketFloats } from "../collective/buckets.ts";
@@ -78,8 +79,9 @@ export function stageWork(stage: ResolvedStage, processes = 1): StageWork {
   const copyOf = (name: string) => objective.copies?.find(({ target }) => name.startsWith(target));
   const own = variables.filter(({ name }) => copyOf(name) === undefined);
   const kept = own.filter(({ role }) => role !== "buffer");
-  const decoder = kept.filter(({ name }) => /^(mask_token$|decoder_)/.test(name));
-  const encoder = kept.filter(({ name }) => isEncoder(name, objective.encoder));
+  const decoder = kept.filter(({ name }) => objective.decoder?.test(name) ?? false);
+  const backbone = new RegExp(backbonePattern(objective.encoder));
+  const encoder = kept.filter(({ name }) => backbone.test(name));
   const copies = (moves: boolean) =>
     variables.filter(({ name }) => {
       const found = copyOf(name);
@@ -160,12 +162,6 @@ function partsOf({ objective, rates, recompute }: ResolvedStage, microBatch: num
   const isFrozen = (name: string) => treatment(rates, name).frozen;
   const parts = traceParts(objective, { microBatch, batch, isFrozen, recompute });
   return { ...parts, outputs: [parts.loss, ...known(parts.ofLoss), ...Object.values(parts.cotangents)] };
-}
-
-function isEncoder(name: string, prefix: string): boolean {
-  return (
-    name.startsWith(prefix) && /^(cls_token$|pos_embed$|patch_embed\.|blocks\.|norm\.)/.test(name.slice(prefix.length))
-  );
 }
 
 /** As `allReduceAll` sends gradients: large ones by themselves, smaller ones together. */

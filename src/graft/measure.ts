@@ -1,11 +1,13 @@
 /** Plans a graft from data: how the two losses conflict in each block of the encoder that a contrastive stage starts from. */
 import type { Tensor } from "../tensor/tensor.ts";
+import { backbonePattern } from "../nn/vit.ts";
+import { lossesIn } from "../objectives/kinds.ts";
 import { planGraft } from "./rates.ts";
 import { scaleByBatch, warmupCosine } from "../optim/schedules.ts";
 import { distribution } from "../evaluators/conflict.ts";
 import { readWeights } from "../run/checkpoint.ts";
 import type { PlannedGraft } from "../run/graft-plan.ts";
-import { backbone, openProbe } from "../measure/probe.ts";
+import { openProbe } from "../measure/probe.ts";
 import type { Stage } from "../recipe/recipe.ts";
 import {
   createStageStep,
@@ -46,7 +48,7 @@ export async function measurePlan(
   const total = warmUpSteps + jointSteps;
 
   // Parts first, on a frozen encoder; then everything.
-  const frozen = [{ match: backbone(encoder), frozen: true }];
+  const frozen = [{ match: backbonePattern(encoder), frozen: true }];
   const phases = [
     { what: "fitting decoder and heads", steps: warmUpSteps, rates: frozen, from: 0 },
     { what: "training both losses together", steps: jointSteps, rates: [], from: warmUpSteps },
@@ -106,29 +108,25 @@ export function describePlan({ stage, blocks, trend }: PlannedGraft): string {
 /** Both losses on the encoder that the stage starts from, and on the decoder where the same file has one. */
 function jointStage(dir: string, stage: ResolvedStage, mim: NonNullable<Stage["plan"]>["mim"]): ResolvedStage {
   const { spec, views, init } = stage;
-  if (spec.kind === "joint" || spec.kind === "mae" || spec.kind === "simmim")
+  const losses = lossesIn(spec);
+  if (losses.cl === undefined || losses.mim !== undefined)
     throw new Error(`a graft is planned for a contrastive stage; ${stage.name} is trained by ${spec.kind}`);
-  const decoder = /^(decoder|mask_token)/;
+  const both = { kind: "joint", mim: mim.objective, cl: losses.cl, mimWeight: 1, clWeight: 1 } as const;
+  const joint = withObjective(stage, both);
+  const { decoder } = joint.objective;
   const hasDecoder = (file: string) => {
     let found = false;
     readWeights(file, (name) => {
-      found ||= decoder.test(name);
+      found ||= decoder?.test(name) ?? false;
       return false;
     });
     return found;
   };
   const decoders = init
     .filter((each) => hasDecoder(startFile(dir, stage, each)))
-    .map((each) => ({ ...each, from: "", to: "", match: decoder.source }));
-  const both = {
-    kind: "joint",
-    mim: mim.objective,
-    cl: { ...spec, l1Anchor: undefined },
-    mimWeight: 1,
-    clWeight: 1,
-  } as const;
+    .map((each) => ({ ...each, from: "", to: "", match: decoder!.source }));
   return {
-    ...withObjective(stage, both),
+    ...joint,
     plan: undefined,
     views: { ...views, ...mim.views },
     init: [...init, ...decoders],

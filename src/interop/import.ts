@@ -7,6 +7,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { resizePositions } from "../nn/interpolate.ts";
 import { patchCount } from "../nn/vit.ts";
 import { type CenterView, centerCrop, resized } from "../data/augmentation/views.ts";
+import { maeDecoder } from "../objectives/mae.ts";
 import { readCheckpoint, writeWeights } from "../run/checkpoint.ts";
 import { identify, type Layout, layouts, type Sized } from "./layouts.ts";
 import { nameWeights, type WhichEncoder } from "./names.ts";
@@ -109,7 +110,7 @@ export async function openForeign(path: string, options: ReadOptions = {}): Prom
         if (told.own) readCheckpoint(path, () => false); // whether it is damaged
         const tensors = new Map<string, Tensor>();
         for (const [name, weight] of weights) {
-          if (!decoder && isDecoder(name)) continue;
+          if (!decoder && maeDecoder.test(name)) continue;
           const value = weight.read();
           tensors.set(name, name.endsWith("pos_embed") ? resizePositions(value, imageSize / model.patchSize) : value);
         }
@@ -156,10 +157,6 @@ function factsIn(facts: ReadonlyMap<string, string>): Record<string, string> {
   return Object.fromEntries(
     found.filter((each): each is [string, string] => /^[\x20-\x7e]{1,100}$/.test(each[1] ?? "")),
   );
-}
-
-function isDecoder(name: string): boolean {
-  return /^(mask_token$|decoder_)/.test(name);
 }
 
 const imageNet = "ImageNet's, because nothing beside the file says otherwise; --mean and --std would";

@@ -8,7 +8,7 @@ import * as op from "../graph/ops/index.ts";
 import { sinCos2d } from "../nn/init.ts";
 import { Scope } from "../nn/scope.ts";
 import { encode, type Lineage, patchCount, patches, type VitConfig } from "../nn/vit.ts";
-import { mae } from "../objectives/mae.ts";
+import { mae, maeDecoder } from "../objectives/mae.ts";
 import type { NamedWeights, Weight } from "./names.ts";
 
 /** Whose files look so. */
@@ -294,7 +294,7 @@ function decoderShapes(encoder: VitConfig, decoderWidth: number, decoderDepth: n
     op.input(name, "float32", [1, ...shape]),
   ]);
   objective.encode(scope, Object.fromEntries(batch), {});
-  const own = [...scope.variables.values()].filter(({ name }) => /^(mask_token$|decoder_)/.test(name));
+  const own = [...scope.variables.values()].filter(({ name }) => maeDecoder.test(name));
   return new Map(own.map(({ name, shape }) => [name, shape]));
 }
 

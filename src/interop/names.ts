@@ -4,6 +4,7 @@
  */
 import { type Shape, sizeOf } from "../tensor/shape.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
+import { maeDecoder } from "../objectives/mae.ts";
 import type { LazyTensor } from "../run/tensor-file.ts";
 
 /** A weight under its new name. */
@@ -50,7 +51,7 @@ export function nameWeights(
   for (const [name, value] of tensors) {
     const own = name.startsWith(prefix) ? rename(name.slice(prefix.length), dialect) : undefined;
     const beside = name.startsWith(decoderPrefix) ? rename(name.slice(decoderPrefix.length), dialect) : undefined;
-    if (beside !== undefined && /^(mask_token$|decoder_)/.test(beside)) decoder.set(beside, weight(path, name, value));
+    if (beside !== undefined && maeDecoder.test(beside)) decoder.set(beside, weight(path, name, value));
     else if (own !== undefined) encoder.set(own, weight(path, name, value));
     else others.push(name);
   }

@@ -1,6 +1,7 @@
 /** Both losses on one encoder, ready to be differentiated on the same batches as often as asked. */
 import { fold, key, Random } from "../tensor/random.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { backbonePattern, blocksPattern } from "../nn/vit.ts";
 import type { Loader } from "../data/batches/loader.ts";
 import { scaleByBatch, warmupCosine } from "../optim/schedules.ts";
 import { addTo, type Agreement, agreements } from "../evaluators/conflict.ts";
@@ -94,7 +95,7 @@ async function openLoss({ stage, parts }: LossParts, options: ProbeOptions, enco
   const { name, encoder: prefix } = stage.objective;
   // Gradients of the blocks alone: whatever is frozen costs no work.
   const onlyBlocks = [
-    { match: `^${literal(prefix)}blocks\\.`, frozen: false },
+    { match: blocksPattern(prefix), frozen: false },
     { match: "", frozen: true },
   ];
   const step = await lossStep(stage, options.batch, onlyBlocks);
@@ -115,7 +116,7 @@ async function fitted(
   { batch, warmUpSteps, seed = 0, onProgress }: ProbeOptions,
 ): Promise<Tensors> {
   const { name, encoder: prefix } = stage.objective;
-  const step = await lossStep(stage, batch, [{ match: backbone(prefix), frozen: true }]);
+  const step = await lossStep(stage, batch, [{ match: backbonePattern(prefix), frozen: true }]);
   const loader = await openStageLoader({ ...stage, batch, microBatch: batch });
   try {
     if (parts !== undefined) await step.state.write(parts);
@@ -149,15 +150,6 @@ function lossStep(stage: ResolvedStage, batch: number, rates: ResolvedStage["rat
 function load({ state }: Step, to: string, { tensors, prefix }: Weights): Promise<string[]> {
   const renamed = [...belowPrefix(tensors, prefix)].map(([name, value]) => [to + name, value] as const);
   return state.write(new Map([...tensors, ...renamed]));
-}
-
-/** Pattern of an encoder's parameters below a prefix, by timm's names. */
-export function backbone(prefix: string): string {
-  return `^${literal(prefix)}(cls_token|pos_embed|patch_embed\\.|blocks\\.|norm\\.)`;
-}
-
-function literal(prefix: string): string {
-  return prefix.replaceAll(".", "\\.");
 }
 
 /** An epoch of one purpose and seed, among those that no training reaches. */

@@ -3,9 +3,9 @@ import { cpus, totalmem } from "node:os";
 import type { SourceInput } from "../data/sources/open.ts";
 import { patchCount, presets, type VitConfig } from "../nn/vit.ts";
 import { defineRecipe, evaluationViewOf, type Recipe, type RecipeInput, type Stage } from "../recipe/recipe.ts";
-import { microBatchFor } from "../cost/micro-batch.ts";
+import { cachedMicroBatch } from "../cost/micro-batch.ts";
 import { imageWork } from "../cost/work.ts";
-import { resolveStages } from "../recipe/stage.ts";
+import { type ResolvedStage, resolveStages } from "../recipe/stage.ts";
 import { type ClOptions, type GraftOptions, method, type Method, type MimOptions } from "./methods.ts";
 
 export interface AutomaticOptions {
@@ -60,7 +60,6 @@ export function automatic(options: AutomaticOptions): RecipeInput {
       mim: {
         epochs: options.epochs?.mim ?? epochs,
         batch,
-        microBatch: microBatchFor(batch, 0.25 * tokens),
         learningRate,
         ...options.mim,
       },
@@ -68,7 +67,6 @@ export function automatic(options: AutomaticOptions): RecipeInput {
         epochs: options.epochs?.cl ?? epochs,
         batch,
         learningRate,
-        ...(batch <= fittingBatch(tokens, model) ? {} : { microBatch: microBatchFor(batch, 2 * tokens) }),
         ...contrastFor(model),
         ...options.cl,
       },
@@ -76,12 +74,32 @@ export function automatic(options: AutomaticOptions): RecipeInput {
     });
 
   const [least, most] = [10, 300];
-  const longest = defineRecipe(recipe(most));
-  const perEpoch = resolveStages(longest).reduce((sum, stage) => sum + images * imageWork(stage), 0);
+  const longest = resolveStages(defineRecipe(recipe(most)));
+  const perEpoch = longest.reduce((sum, stage) => sum + images * imageWork(stage), 0);
   // Rough operations per second; the measured estimate is printed before the first step.
   const perSecond = 40e9 * Math.max(1, cpus().length);
   const affordable = (hours * 3600 * perSecond) / perEpoch;
-  return recipe(Math.round(Math.min(most, Math.max(least, affordable))));
+  const chosen = recipe(Math.round(Math.min(most, Math.max(least, affordable))));
+  return inMicroBatches(chosen, longest, fittingBatch(tokens, model), options);
+}
+
+/**
+ * The recipe in micro-batches that keep activations in cache. Samples that are compared stay in one piece where memory
+ * holds them: in several the step costs a second forward pass.
+ */
+function inMicroBatches(
+  recipe: RecipeInput,
+  resolved: readonly ResolvedStage[],
+  fits: number,
+  { mim, cl }: AutomaticOptions,
+): RecipeInput {
+  const sizeOf = (stage: ResolvedStage) =>
+    stage.objective.coupled && stage.batch <= fits ? stage.batch : cachedMicroBatch(stage);
+  const stages = recipe.stages.map((stage, i) => {
+    const { microBatch: asked } = (stage.name === "mim" ? mim : cl) ?? {};
+    return { ...stage, microBatch: asked ?? sizeOf(resolved[i]!) };
+  });
+  return { ...recipe, stages };
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   noise,
   type ViewInput,
 } from "../data/augmentation/views.ts";
+import { type ClInput, type ClName, type MimInput, type MimName, takes } from "../objectives/kinds.ts";
 import type { PatchDrop } from "../objectives/mocov3.ts";
 import { patchCount, type VitConfig } from "../nn/vit.ts";
 import { layerDecay, lower, type RateRule, stages, upper } from "../optim/groups.ts";
@@ -59,7 +60,7 @@ export interface MimOptions extends StageOptions {
   /** Changes to MAE's view. */
   readonly view?: AugmentOptions;
   /** Which loss (default: mae). */
-  readonly objective?: "mae" | "simmim";
+  readonly objective?: MimName;
   /** Share of patches that are hidden (default 0.75; SimMIM 0.6). */
   readonly maskRatio?: number;
   /** MAE predicts pixels normalised per patch (default) or as they are. */
@@ -70,7 +71,7 @@ export interface ClOptions extends StageOptions {
   /** Changes to MoCo v3's views. */
   readonly views?: { readonly view1?: AugmentOptions; readonly view2?: AugmentOptions };
   /** Which loss (default: mocov3). */
-  readonly objective?: "mocov3" | "simclr" | "vicreg";
+  readonly objective?: ClName;
   readonly temperature?: number;
   readonly momentum?: number;
   /** Hidden width of the heads and width of the space of contrast (paper: 4096 and 256). */
@@ -116,7 +117,7 @@ export function method(name: Method, options: MethodOptions): RecipeInput {
       mim,
       {
         ...graft(cl, mim, frozen(options), options),
-        plan: { mim: { objective: mim.objective as MimSpec, views: mim.views } },
+        plan: { mim: { objective: mimObjective(model, options.mim), views: mim.views } },
       },
     ],
   };
@@ -141,15 +142,9 @@ function watched(stage: StageInput, every: number | false = Math.max(1, stage.ep
 type StageInput = RecipeInput["stages"][number];
 
 function mimStage({ model, mim }: MethodOptions): StageInput {
-  const { objective = "mae", maskRatio, normPix } = mim;
-  if (objective === "simmim" && normPix !== undefined)
-    throw new Error("simmim predicts pixels as they are: leave out normPix");
-  const ratio = maskRatio === undefined ? {} : { maskRatio };
-  const pixels = normPix === undefined ? {} : { normPix };
   return {
     name: "mim",
-    objective:
-      objective === "mae" ? { kind: "mae", ...decoderFor(model), ...ratio, ...pixels } : { kind: "simmim", ...ratio },
+    objective: mimObjective(model, mim),
     views: mimViews(model, mim),
     ...timing(mim),
     optimizer: { kind: "adamw", betas: [0.9, 0.95], weightDecay: 0.05 },
@@ -171,10 +166,9 @@ function clStage({ model, cl }: MethodOptions): StageInput {
 function mtlStage(options: MethodOptions): StageInput {
   const { model, mim, cl, mtl = {} } = options;
   const { mimWeight = 1, clWeight = 1, ...changes } = mtl;
-  const { objective } = mimStage(options);
   return {
     name: "mtl",
-    objective: { kind: "joint", mim: objective as MimSpec, cl: clObjective(cl), mimWeight, clWeight },
+    objective: { kind: "joint", mim: mimObjective(model, mim), cl: clObjective(cl), mimWeight, clWeight },
     views: { ...mimViews(model, mim), ...clViews(model, cl) },
     ...timing({ ...cl, ...changes }),
     optimizer: { kind: "adamw", betas: [0.9, 0.999], weightDecay: 0.1 },
@@ -196,7 +190,7 @@ function graft(
     throw new Error("the L1 anchor is for a contrastive second stage");
   return {
     ...stage,
-    objective: l1Anchor === undefined ? stage.objective : { ...(stage.objective as ClSpec), l1Anchor },
+    objective: l1Anchor === undefined ? stage.objective : { ...(stage.objective as ClInput), l1Anchor },
     rates: [...rates],
     init: [
       { ...start, ...(cut ? { match: `^${lower(fixTo!)}` } : {}) },
@@ -224,26 +218,34 @@ function frozen({ graft: { fixTo } = {} }: MethodOptions): RateRule[] {
 /** MoCo v3's way to a stable Transformer (its section 4.2); after MIM it keeps what MIM has learned. */
 export const frozenPatches: RateRule[] = [{ match: "patch_embed\\.", frozen: true }];
 
-type Spec = StageInput["objective"];
-type MimSpec = Extract<Spec, { kind: "mae" | "simmim" }>;
-type ClSpec = Extract<Spec, { kind: "mocov3" | "simclr" | "vicreg" }>;
+function mimObjective(model: VitConfig, { objective = "mae", maskRatio, normPix }: MimOptions): MimInput {
+  const options = given(objective, { maskRatio, normPix }, { normPix: "predicts pixels as they are" });
+  const decoder = takes({ kind: objective }, "decoderWidth") ? decoderFor(model) : {};
+  return { kind: objective, ...decoder, ...options };
+}
 
-function clObjective({ objective = "mocov3", mlpDim, dim, temperature, momentum, patchDrop }: ClOptions): ClSpec {
-  const heads = { ...(mlpDim === undefined ? {} : { mlpDim }), ...(dim === undefined ? {} : { dim }) };
-  if (objective !== "mocov3" && (momentum !== undefined || patchDrop !== undefined))
-    throw new Error(`${objective} has no key encoder and sees whole images: leave out momentum and patchDrop`);
-  if (objective === "vicreg") {
-    if (temperature !== undefined) throw new Error("vicreg has no temperature");
-    return { kind: "vicreg", ...heads, ...(mlpDim === undefined || dim !== undefined ? {} : { dim: mlpDim }) };
-  }
-  const contrast = { ...heads, ...(temperature === undefined ? {} : { temperature }) };
-  if (objective === "simclr") return { kind: "simclr", ...contrast };
-  return {
-    kind: "mocov3",
-    ...contrast,
-    ...(momentum === undefined ? {} : { momentum }),
-    ...(patchDrop === undefined ? {} : { patchDrop }),
-  };
+function clObjective(options: ClOptions): ClInput {
+  const { objective = "mocov3", mlpDim, dim, temperature, momentum, patchDrop } = options;
+  const wide = objective === "vicreg" && dim === undefined ? { mlpDim, dim: mlpDim } : { mlpDim, dim };
+  const found = given(
+    objective,
+    { ...wide, temperature, momentum, patchDrop },
+    { momentum: "has no key encoder", patchDrop: "sees whole images" },
+  );
+  return { kind: objective, ...found };
+}
+
+/** The options that were given. Throws when the kind does not take one of them. */
+function given(
+  kind: MimName | ClName,
+  options: Readonly<Record<string, unknown>>,
+  why: Readonly<Record<string, string>>,
+) {
+  const found = Object.entries(options).filter(([, value]) => value !== undefined);
+  const [unknown] = found.find(([name]) => !takes({ kind }, name)) ?? [];
+  if (unknown !== undefined)
+    throw new Error(`${kind} ${unknown in why ? `${why[unknown]}: leave out ${unknown}` : `has no ${unknown}`}`);
+  return Object.fromEntries(found);
 }
 
 function mimViews(model: VitConfig, { view }: MimOptions): Record<string, ViewInput> {

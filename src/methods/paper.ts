@@ -11,7 +11,8 @@
  * their sources there. One thing differs: MoCo decays biases and norms as well, LGP and we do not.
  */
 import type { SourceInput } from "../data/sources/open.ts";
-import { patchCount, presets, type VitConfig } from "../nn/vit.ts";
+import { presets, type VitConfig } from "../nn/vit.ts";
+import { createObjective, type ObjectiveInput, objectiveSchema } from "../objectives/kinds.ts";
 import type { RecipeInput } from "../recipe/recipe.ts";
 import { microBatchFor } from "../cost/micro-batch.ts";
 import type { ProtocolSettings } from "../measure/tasks.ts";
@@ -34,7 +35,7 @@ const mae = (model: VitConfig): MimOptions => ({
   epochs: 1600, // MAE FINETUNE.md: the released checkpoints, from which LGP grafts (PRETRAIN.md recommends 800)
   warmup: 40, // MAE PRETRAIN.md: --warmup_epochs 40
   batch: 4096, // MAE PRETRAIN.md: 64 per GPU on 64 GPUs
-  microBatch: microBatchFor(4096, 0.25 * patchCount(model)), // ours: a matter of memory and time, not of the result
+  microBatch: microBatchFor(4096, tokensOf(model, { kind: "mae" })), // ours: a matter of memory and time, not of the result
   learningRate: 1.5e-4, // MAE PRETRAIN.md: --blr 1.5e-4
   objective: "mae",
   maskRatio: 0.75, // MAE PRETRAIN.md: --mask_ratio 0.75
@@ -46,7 +47,7 @@ const moco: ClOptions = {
   epochs: 300, // MoCo CONFIG.md: --epochs=300; LGP COMMANDS the same
   warmup: 40, // MoCo CONFIG.md: --warmup-epochs=40; LGP pretrain.sh --warm_up 40
   batch: 4096, // MoCo README.md: batch 4096; LGP COMMANDS: 64 per GPU on 64 GPUs
-  microBatch: microBatchFor(4096, 2 * patchCount(base)), // ours, as above; of two views
+  microBatch: microBatchFor(4096, tokensOf(base, { kind: "mocov3" })), // ours, as above
   learningRate: 1.5e-4, // MoCo CONFIG.md: --lr=1.5e-4; LGP: the last of --lr_layer_wise
   objective: "mocov3",
   temperature: 0.2, // MoCo CONFIG.md: --moco-t=.2; LGP pretrain.sh --temp 0.2
@@ -87,7 +88,7 @@ const recipes: Readonly<Record<string, PaperRecipe>> = {
     model: large,
     mim: mae(large),
     // LGP COMMANDS: 26 per GPU on 80 GPUs
-    cl: { ...moco, batch: 2080, microBatch: microBatchFor(2080, 2 * patchCount(large)) },
+    cl: { ...moco, batch: 2080, microBatch: microBatchFor(2080, tokensOf(large, { kind: "mocov3" })) },
     // LGP COMMANDS: --l1_dist_w 1e-5 --l1_dist_to_block 12: embeddings and blocks 0 to 11
     graft: { rates: thirds, l1Anchor: { weight: 1e-5, blocks: 12 } },
   },
@@ -109,6 +110,10 @@ export interface PaperOptions {
 export function paper(name: string, options: PaperOptions): RecipeInput {
   const { what, method: kind, ...settings } = paperRecipe(name);
   return method(kind, { name: name.replace("/", "-"), description: what, ...settings, ...options });
+}
+
+function tokensOf(model: VitConfig, objective: ObjectiveInput): number {
+  return createObjective(model, objectiveSchema.parse(objective)).tokens;
 }
 
 /** The method that a recipe of the paper is. */

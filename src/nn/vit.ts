@@ -130,6 +130,23 @@ function embed(p: Scope, config: VitConfig, pixels: Value, { lineage, keep, hidd
 }
 
 /**
+ * A pattern on the names of the encoder's parameters below a prefix, for `RegExp` and for rules in a recipe: timm's names.
+ * Heads, decoder and whatever else an objective puts beside them are not among them.
+ */
+export function backbonePattern(prefix = ""): string {
+  return `^${literal(prefix)}(cls_token$|pos_embed$|patch_embed\\.|blocks\\.|norm\\.)`;
+}
+
+/** The same for the parameters of its blocks alone. */
+export function blocksPattern(prefix = ""): string {
+  return `^${literal(prefix)}blocks\\.`;
+}
+
+function literal(text: string): string {
+  return text.replaceAll(/[$()*+./?[\\\]^{|}-]/g, "\\$&");
+}
+
+/**
  * Which layer a parameter of the encoder is in: 0 = class token, position and patch embedding; i + 1 = block i;
  * depth + 1 = everything above (final norm, heads).
  */

@@ -7,7 +7,7 @@ import { normal } from "../nn/init.ts";
 import { linear, norm } from "../nn/layers.ts";
 import { softCrossEntropy } from "../nn/losses.ts";
 import type { Scope } from "../nn/scope.ts";
-import { encode, type Observer, patches, type VitConfig } from "../nn/vit.ts";
+import { encode, type Observer, patchCount, patches, type VitConfig } from "../nn/vit.ts";
 import { bare } from "./heads.ts";
 import type { Objective, Values } from "./objective.ts";
 
@@ -31,6 +31,7 @@ export function classify(model: VitConfig, options: ClassifyOptions): Objective 
   return {
     name: "classify",
     encoder: "",
+    tokens: 1 + patchCount(model),
     coupled: false,
     fields: {
       images: [3, imageSize, imageSize],

@@ -1,7 +1,40 @@
 /** Masked image modelling and contrast on one encoder at once: multi-task learning, the baseline of layer-grafted pre-training (section 2.2). */
+import * as z from "zod";
 import * as op from "../graph/ops/index.ts";
 import type { Scope } from "../nn/scope.ts";
-import type { Objective, Values } from "./objective.ts";
+import type { VitConfig } from "../nn/vit.ts";
+import type { Objective, ObjectiveKind, Values } from "./objective.ts";
+
+/** `create` makes an objective of what either schema has checked. */
+export function jointKind<M extends z.ZodType, C extends z.ZodType>(
+  mim: M,
+  cl: C,
+  create: (model: VitConfig, spec: z.infer<M> | z.infer<C>, encoder?: string) => Objective,
+) {
+  const weight = z.number().positive().default(1);
+  const schema = z.strictObject({
+    kind: z.literal("joint"),
+    mim,
+    cl,
+    mimWeight: weight.describe("factor on the loss of masked image modelling"),
+    clWeight: weight.describe("factor on the contrastive loss"),
+  });
+  return {
+    schema,
+    family: "joint",
+    create(model, options) {
+      // while M and C are open, the compiler does not see what the schema makes of them
+      const { mim, cl, mimWeight, clWeight } = options as unknown as JointSpec<M, C>;
+      const contrast = create(model, cl);
+      return joint(create(model, mim, contrast.encoder), contrast, { mimWeight, clWeight });
+    },
+  } as const satisfies ObjectiveKind<typeof schema>;
+}
+
+interface JointSpec<M, C> extends JointOptions {
+  readonly mim: z.infer<M>;
+  readonly cl: z.infer<C>;
+}
 
 export interface JointOptions {
   /** Factor on the loss of masked image modelling. */
@@ -23,7 +56,9 @@ export function joint(mim: Objective, cl: Objective, { mimWeight, clWeight }: Jo
   return {
     name: `${mim.name} with ${cl.name}`,
     encoder: cl.encoder,
+    decoder: mim.decoder,
     fields: { ...mim.fields, ...cl.fields },
+    tokens: mim.tokens + cl.tokens,
     coupled: cl.coupled,
     copies: [...(mim.copies ?? []), ...(cl.copies ?? [])],
     schedules: { ...mim.schedules, ...cl.schedules },

@@ -1,7 +1,8 @@
 /** L1 distance to the weights a stage starts from, on the lower part of the encoder (layer-grafted pre-training of ViT-L). */
+import * as z from "zod";
 import * as op from "../graph/ops/index.ts";
 import { zeros } from "../nn/init.ts";
-import { layerOf } from "../nn/vit.ts";
+import { layerOf, type VitConfig } from "../nn/vit.ts";
 import type { Objective } from "./objective.ts";
 
 export interface L1AnchorOptions {
@@ -9,6 +10,21 @@ export interface L1AnchorOptions {
   readonly weight: number;
   /** How many blocks are anchored, from the input; the embeddings always are (paper, ViT-L: 12). */
   readonly blocks: number;
+}
+
+/** The option of every kind that compares views: what a stage on top of another may need. */
+export const anchorOption = z
+  .strictObject({ weight: z.number().positive(), blocks: z.int().min(0) })
+  .optional()
+  .describe("holds the lower blocks near the weights the stage starts from");
+
+/** The objective, held as its options ask for. */
+export function anchored(
+  objective: Objective,
+  { depth }: VitConfig,
+  { l1Anchor: anchor }: { readonly l1Anchor?: L1AnchorOptions | undefined },
+): Objective {
+  return anchor === undefined ? objective : l1Anchor(objective, depth, anchor);
 }
 
 /** `objective` with the anchor added to its loss; the metric `task` is the objective's own loss. */

@@ -1,11 +1,28 @@
 /** Masked autoencoder (He et al., CVPR 2022): encode a quarter of the patches, predict the pixels of the rest. */
+import * as z from "zod";
 import * as op from "../graph/ops/index.ts";
 import type { Value } from "../graph/value.ts";
 import { normal, sinCos2d } from "../nn/init.ts";
 import { block, linear, norm } from "../nn/layers.ts";
 import type { Scope } from "../nn/scope.ts";
 import { encode, patchCount, patches, visiblePatches, type VitConfig } from "../nn/vit.ts";
-import type { Objective, Values } from "./objective.ts";
+import type { Objective, ObjectiveKind, Values } from "./objective.ts";
+import { positive, share } from "./options.ts";
+
+const schema = z.strictObject({
+  kind: z.literal("mae"),
+  decoderWidth: positive.default(512),
+  decoderDepth: positive.default(8),
+  decoderHeads: positive.default(16),
+  maskRatio: share.default(0.75).describe("share of patches the encoder does not see"),
+  normPix: z.boolean().default(true).describe("predict pixels normalised per patch"),
+});
+
+export const maeKind = {
+  schema,
+  family: "mim",
+  create: (model, options, encoder) => mae(model, options, encoder),
+} as const satisfies ObjectiveKind<typeof schema>;
 
 export interface MaeOptions {
   readonly decoderWidth: number;
@@ -17,15 +34,22 @@ export interface MaeOptions {
   readonly normPix: boolean;
 }
 
+/** MAE's names of its decoder's parameters: `mask_token`, `decoder_embed.…`, `decoder_blocks.0.…` */
+export const maeDecoder = /^(mask_token$|decoder_)/;
+
 /**
  * Batch fields: `images` [B, 3, H, W] and `noise` [B, L], uniform; the patches with the smallest noise are seen.
  * `encoder` is the prefix of the encoder's parameters; the decoder's have none.
  */
 export function mae(model: VitConfig, options: MaeOptions, encoder = ""): Objective {
   const { imageSize } = model;
+  const { decoderWidth, decoderDepth, decoderHeads } = options;
   return {
     name: "mae",
     encoder,
+    decoder: maeDecoder,
+    tokens: 1 + (1 - options.maskRatio) * patchCount(model),
+    metadata: { decoder: JSON.stringify({ decoderWidth, decoderDepth, decoderHeads }) },
     coupled: false, // every sample loses the same number of patches, so the mean over a batch is the mean of its parts
     fields: { images: [3, imageSize, imageSize], noise: [patchCount(model)] },
     encode(p, batch) {

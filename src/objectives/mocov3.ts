@@ -1,9 +1,31 @@
 /** MoCo v3 (Chen, Xie and He, ICCV 2021): contrast between two views, keys from a momentum encoder. */
+import * as z from "zod";
 import * as op from "../graph/ops/index.ts";
 import { infoNCE, l2Normalize } from "../nn/losses.ts";
 import { encode, patchCount, patches, visiblePatches, type VitConfig } from "../nn/vit.ts";
 import { byView, predictor, projector, spread, view } from "./heads.ts";
-import type { Objective } from "./objective.ts";
+import { anchored, anchorOption } from "./l1-anchor.ts";
+import type { Objective, ObjectiveKind } from "./objective.ts";
+import { positive, share } from "./options.ts";
+
+const schema = z.strictObject({
+  kind: z.literal("mocov3"),
+  mlpDim: positive.default(4096),
+  dim: positive.default(256),
+  temperature: z.number().positive().default(0.2),
+  momentum: share.default(0.99).describe("of the key encoder at the start; rises to 1"),
+  patchDrop: z
+    .strictObject({ ratio: share, keys: z.enum(["same", "all"]).default("same") })
+    .optional()
+    .describe("leave out a share of the patches; the keys see the same ones or all"),
+  l1Anchor: anchorOption,
+});
+
+export const mocov3Kind = {
+  schema,
+  family: "cl",
+  create: (model, options) => anchored(mocov3(model, options), model, options),
+} as const satisfies ObjectiveKind<typeof schema>;
 
 export interface MocoV3Options {
   /** Hidden width of projector and predictor (paper: 4096). */
@@ -35,6 +57,7 @@ export function mocov3(model: VitConfig, options: MocoV3Options): Objective {
   return {
     name: "mocov3",
     encoder: "base_encoder.",
+    tokens: 2 * (1 + (1 - (patchDrop?.ratio ?? 0)) * patchCount(model)),
     coupled: true,
     fields: { view1: image, view2: image, ...(patchDrop === undefined ? {} : { noise1: noise, noise2: noise }) },
     copies: [

@@ -1,8 +1,25 @@
 /** SimCLR (Chen et al., ICML 2020): each view against all other views of the batch, with neither momentum encoder nor predictor. */
+import * as z from "zod";
 import { l2Normalize, ntXent } from "../nn/losses.ts";
-import type { VitConfig } from "../nn/vit.ts";
+import { patchCount, type VitConfig } from "../nn/vit.ts";
 import { byView, classTokens, projector, spread, view } from "./heads.ts";
-import type { Objective } from "./objective.ts";
+import { anchored, anchorOption } from "./l1-anchor.ts";
+import type { Objective, ObjectiveKind } from "./objective.ts";
+import { positive } from "./options.ts";
+
+const schema = z.strictObject({
+  kind: z.literal("simclr"),
+  mlpDim: positive.default(4096),
+  dim: positive.default(256),
+  temperature: z.number().positive().default(0.2),
+  l1Anchor: anchorOption,
+});
+
+export const simclrKind = {
+  schema,
+  family: "cl",
+  create: (model, options) => anchored(simclr(model, options), model, options),
+} as const satisfies ObjectiveKind<typeof schema>;
 
 export interface SimclrOptions {
   /** Hidden width of the projector. */
@@ -21,6 +38,7 @@ export function simclr(model: VitConfig, { mlpDim, dim, temperature }: SimclrOpt
   return {
     name: "simclr",
     encoder: "base_encoder.",
+    tokens: 2 * (1 + patchCount(model)),
     coupled: true,
     fields: { view1: image, view2: image },
     encode: (p, batch) => ({ features: classTokens(p.at("base_encoder"), model, batch) }),

@@ -1,10 +1,24 @@
 /** SimMIM (Xie et al., CVPR 2022): hide patches behind a learned token and predict their pixels with one linear layer. */
+import * as z from "zod";
 import * as op from "../graph/ops/index.ts";
 import type { Value } from "../graph/value.ts";
 import { normal, torchDefault } from "../nn/init.ts";
 import { linear } from "../nn/layers.ts";
 import { encode, patchCount, patches, type VitConfig } from "../nn/vit.ts";
-import type { Objective } from "./objective.ts";
+import type { Objective, ObjectiveKind } from "./objective.ts";
+import { positive, share } from "./options.ts";
+
+const schema = z.strictObject({
+  kind: z.literal("simmim"),
+  maskRatio: share.default(0.6).describe("share of patches that the mask token replaces"),
+  maskUnit: positive.default(1).describe("side of a masked square, in patches"),
+});
+
+export const simmimKind = {
+  schema,
+  family: "mim",
+  create: (model, options, encoder) => simmim(model, options, encoder),
+} as const satisfies ObjectiveKind<typeof schema>;
 
 export interface SimmimOptions {
   /** Share of the image that is hidden (paper: 0.6), rounded up to whole squares. */
@@ -31,6 +45,8 @@ export function simmim(model: VitConfig, options: SimmimOptions, encoder = ""): 
   return {
     name: "simmim",
     encoder,
+    decoder: /^(mask_token$|decoder\.)/,
+    tokens: 1 + count,
     coupled: false, // every sample loses the same number of patches, so the mean over a batch is the mean of its parts
     fields: { images: [3, imageSize, imageSize], noise: [squares] },
     encode(p, batch) {

@@ -1,12 +1,31 @@
 /** VICReg (Bardes, Ponce and LeCun, ICLR 2022): two views agree, every channel varies, no two channels say the same. No negatives. */
+import * as z from "zod";
 import * as op from "../graph/ops/index.ts";
 import type { Value } from "../graph/value.ts";
 import { torchDefault } from "../nn/init.ts";
 import { batchNorm, linear } from "../nn/layers.ts";
 import type { Scope } from "../nn/scope.ts";
-import type { VitConfig } from "../nn/vit.ts";
+import { patchCount, type VitConfig } from "../nn/vit.ts";
 import { bare, byView, classTokens, spread, view } from "./heads.ts";
-import type { Objective } from "./objective.ts";
+import { anchored, anchorOption } from "./l1-anchor.ts";
+import type { Objective, ObjectiveKind } from "./objective.ts";
+import { positive } from "./options.ts";
+
+const schema = z.strictObject({
+  kind: z.literal("vicreg"),
+  mlpDim: positive.default(8192),
+  dim: positive.default(8192),
+  invariance: z.number().min(0).default(25).describe("weight of the distance between two views"),
+  variance: z.number().min(0).default(25).describe("weight of the hinge that keeps every number's deviation above 1"),
+  covariance: z.number().min(0).default(1).describe("weight of the covariances between numbers"),
+  l1Anchor: anchorOption,
+});
+
+export const vicregKind = {
+  schema,
+  family: "cl",
+  create: (model, options) => anchored(vicreg(model, options), model, options),
+} as const satisfies ObjectiveKind<typeof schema>;
 
 export interface VicregOptions {
   /** Hidden width of the expander (paper: 8192). */
@@ -30,6 +49,7 @@ export function vicreg(model: VitConfig, options: VicregOptions): Objective {
   return {
     name: "vicreg",
     encoder: "base_encoder.",
+    tokens: 2 * (1 + patchCount(model)),
     coupled: true,
     fields: { view1: image, view2: image },
     encode: (p, batch) => ({ features: classTokens(p.at("base_encoder"), model, batch) }),

@@ -3,18 +3,11 @@ import * as z from "zod";
 import { type Shape, show } from "../tensor/shape.ts";
 import { sourceSpec } from "../data/sources/open.ts";
 import { type CenterView, shapeOf, viewSpec } from "../data/augmentation/views.ts";
-import { joint } from "../objectives/joint.ts";
-import { l1Anchor } from "../objectives/l1-anchor.ts";
-import { mae } from "../objectives/mae.ts";
-import { mocov3 } from "../objectives/mocov3.ts";
-import { simclr } from "../objectives/simclr.ts";
-import { simmim } from "../objectives/simmim.ts";
-import { vicreg } from "../objectives/vicreg.ts";
+import { createObjective, familyOf, mimSchema, objectiveSchema } from "../objectives/kinds.ts";
 import type { Objective } from "../objectives/objective.ts";
-import { patchCount, type VitConfig } from "../nn/vit.ts";
+import { positive, share } from "../objectives/options.ts";
+import { patchCount } from "../nn/vit.ts";
 
-const positive = z.int().min(1);
-const share = z.number().min(0).max(1);
 const pattern = z.string().refine(isPattern, { error: "is not a regular expression" });
 
 const modelSchema = z.strictObject({
@@ -24,71 +17,6 @@ const modelSchema = z.strictObject({
   depth: positive,
   heads: positive,
 });
-
-const anchorSchema = z
-  .strictObject({ weight: z.number().positive(), blocks: z.int().min(0) })
-  .optional()
-  .describe("holds the lower blocks near the weights the stage starts from");
-
-const mimObjectives = [
-  z.strictObject({
-    kind: z.literal("mae"),
-    decoderWidth: positive.default(512),
-    decoderDepth: positive.default(8),
-    decoderHeads: positive.default(16),
-    maskRatio: share.default(0.75).describe("share of patches the encoder does not see"),
-    normPix: z.boolean().default(true).describe("predict pixels normalised per patch"),
-  }),
-  z.strictObject({
-    kind: z.literal("simmim"),
-    maskRatio: share.default(0.6).describe("share of patches that the mask token replaces"),
-    maskUnit: positive.default(1).describe("side of a masked square, in patches"),
-  }),
-] as const;
-
-const clObjectives = [
-  z.strictObject({
-    kind: z.literal("mocov3"),
-    mlpDim: positive.default(4096),
-    dim: positive.default(256),
-    temperature: z.number().positive().default(0.2),
-    momentum: share.default(0.99).describe("of the key encoder at the start; rises to 1"),
-    patchDrop: z
-      .strictObject({ ratio: share, keys: z.enum(["same", "all"]).default("same") })
-      .optional()
-      .describe("leave out a share of the patches; the keys see the same ones or all"),
-    l1Anchor: anchorSchema,
-  }),
-  z.strictObject({
-    kind: z.literal("simclr"),
-    mlpDim: positive.default(4096),
-    dim: positive.default(256),
-    temperature: z.number().positive().default(0.2),
-    l1Anchor: anchorSchema,
-  }),
-  z.strictObject({
-    kind: z.literal("vicreg"),
-    mlpDim: positive.default(8192),
-    dim: positive.default(8192),
-    invariance: z.number().min(0).default(25).describe("weight of the distance between two views"),
-    variance: z.number().min(0).default(25).describe("weight of the hinge that keeps every number's deviation above 1"),
-    covariance: z.number().min(0).default(1).describe("weight of the covariances between numbers"),
-    l1Anchor: anchorSchema,
-  }),
-] as const;
-
-const mimSchema = z.discriminatedUnion("kind", mimObjectives);
-const clSchema = z.discriminatedUnion("kind", clObjectives);
-const weight = z.number().positive().default(1);
-const jointSchema = z.strictObject({
-  kind: z.literal("joint"),
-  mim: mimSchema,
-  cl: clSchema,
-  mimWeight: weight.describe("factor on the loss of masked image modelling"),
-  clWeight: weight.describe("factor on the contrastive loss"),
-});
-const objectiveSchema = z.discriminatedUnion("kind", [...mimObjectives, ...clObjectives, jointSchema]);
-export type ObjectiveSpec = z.infer<typeof objectiveSchema>;
 
 /** Where the first values of a stage's parameters come from; later entries overwrite earlier ones. */
 const initSchema = z.strictObject({
@@ -172,7 +100,8 @@ const stageSchema = z
     path: ["plan"],
   })
   .refine(
-    ({ monitors = [], objective }) => objective.kind === "joint" || !monitors.some(({ kind }) => kind === "conflict"),
+    ({ monitors = [], objective }) =>
+      familyOf(objective) === "joint" || !monitors.some(({ kind }) => kind === "conflict"),
     {
       error: "the conflict of two losses can be watched in a joint stage only",
       path: ["monitors"],
@@ -242,28 +171,6 @@ export function defineRecipe(input: unknown): Recipe {
       : `${path}: ${issue.message}`;
   });
   throw new Error(`this recipe cannot be run: ${problems.join("; ")}`);
-}
-
-/** Whether it is masked image modelling; else it is contrast, or both. */
-export function isMim({ kind }: ObjectiveSpec): boolean {
-  return mimObjectives.some(({ shape }) => shape.kind.value === kind);
-}
-
-/** `encoder` is the prefix of the encoder's parameters where masked image modelling shares it with contrast. */
-export function createObjective(model: VitConfig, spec: ObjectiveSpec, encoder = ""): Objective {
-  if (spec.kind === "mae") return mae(model, spec, encoder);
-  if (spec.kind === "simmim") return simmim(model, spec, encoder);
-  if (spec.kind === "joint") {
-    const cl = createObjective(model, spec.cl);
-    return joint(createObjective(model, spec.mim, cl.encoder), cl, spec);
-  }
-  const contrast = contrastive(model, spec);
-  return spec.l1Anchor === undefined ? contrast : l1Anchor(contrast, model.depth, spec.l1Anchor);
-}
-
-function contrastive(model: VitConfig, spec: z.infer<typeof clSchema>): Objective {
-  if (spec.kind === "simclr") return simclr(model, spec);
-  return spec.kind === "vicreg" ? vicreg(model, spec) : mocov3(model, spec);
 }
 
 /** The view under which an encoder of this recipe is used. */

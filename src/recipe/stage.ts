@@ -8,10 +8,11 @@ import type { CenterView } from "../data/augmentation/views.ts";
 import { type Loader, openLoader } from "../data/batches/loader.ts";
 import type { SourceSpec } from "../data/sources/open.ts";
 import { alone, type Collective } from "../collective/collective.ts";
+import { createObjective, lossesIn, type ObjectiveSpec } from "../objectives/kinds.ts";
 import type { Objective } from "../objectives/objective.ts";
 import { cut, type Samples } from "../step/micro-batches.ts";
 import { createStep, type Step } from "../step/step.ts";
-import { createObjective, isMim, type ObjectiveSpec, type Recipe, type Stage } from "./recipe.ts";
+import type { Recipe, Stage } from "./recipe.ts";
 
 /** A stage of a recipe, whose objective is known and which has taken over what all stages share. */
 export interface ResolvedStage extends Omit<Stage, "objective"> {
@@ -52,13 +53,13 @@ export function withObjective(stage: ResolvedStage, spec: ObjectiveSpec): Resolv
  */
 export function lossesOf(stage: ResolvedStage): { readonly mim?: ResolvedStage; readonly cl?: ResolvedStage } {
   const { spec, views } = stage;
+  const { mim, cl } = lossesIn(spec);
   const only = (own: ObjectiveSpec): ResolvedStage => {
-    const alone = withObjective(stage, "l1Anchor" in own ? { ...own, l1Anchor: undefined } : own);
+    const alone = withObjective(stage, own);
     const fields = Object.entries(views).filter(([field]) => field in alone.objective.fields);
     return { ...alone, views: Object.fromEntries(fields) };
   };
-  if (spec.kind === "joint") return { mim: only(spec.mim), cl: only(spec.cl) };
-  return isMim(spec) ? { mim: only(spec) } : { cl: only(spec) };
+  return { ...(mim === undefined ? {} : { mim: only(mim) }), ...(cl === undefined ? {} : { cl: only(cl) }) };
 }
 
 /** The loader of a stage, which gives its batches in the micro-batches that the step asks for. */

@@ -191,14 +191,8 @@ function secondsSince(from: number): (step: number) => number {
   };
 }
 
-/** What a reader of the checkpoint alone needs in order to use the encoder, or to go on with MAE's decoder. */
-function checkpointMetadata({ model, objective, evaluationView, spec }: ResolvedStage): Record<string, string> {
-  const metadata = {
-    model: JSON.stringify(model),
-    encoder: objective.encoder,
-    view: JSON.stringify(evaluationView),
-  };
-  if (spec.kind !== "mae") return metadata;
-  const { decoderWidth, decoderDepth, decoderHeads } = spec;
-  return { ...metadata, decoder: JSON.stringify({ decoderWidth, decoderDepth, decoderHeads }) };
+/** What a reader of the checkpoint alone needs in order to use the encoder, or to go on with what was trained beside it. */
+function checkpointMetadata({ model, objective, evaluationView }: ResolvedStage): Record<string, string> {
+  const { encoder, metadata } = objective;
+  return { model: JSON.stringify(model), encoder, view: JSON.stringify(evaluationView), ...metadata };
 }

@@ -72,6 +72,20 @@ describe("a stage of the whole", () => {
     expect(mim).toMatchObject({ decoder, heads: 0, trained: encoder + decoder - 17 * 96 - 17 * 64 });
   });
 
+  it("counts SimMIM's mask token and linear layer as a decoder", () => {
+    const recipe = defineRecipe(
+      method("mim", {
+        data: { kind: "synthetic" },
+        model,
+        mim: { ...stage, objective: "simmim" },
+        cl: { ...stage, mlpDim, dim },
+      }),
+    );
+    const { parameters } = stageWork(resolveStage(recipe, recipe.stages[0]!));
+    const decoder = 96 + 96 * 192 + 192;
+    expect(parameters).toEqual({ encoder, decoder, heads: 0, trained: encoder + decoder - 17 * 96 });
+  });
+
   it("holds an anchor of the blocks it names", () => {
     const { recipe } = small("layer-grafted");
     const cl = recipe.stages[1]!;

@@ -5,7 +5,7 @@ import * as op from "../../src/graph/ops/index.ts";
 import type { Value } from "../../src/graph/value.ts";
 import { norm } from "../../src/nn/layers.ts";
 import { Scope } from "../../src/nn/scope.ts";
-import { encode, layerOf, patchCount, patches, presets, type VitConfig } from "../../src/nn/vit.ts";
+import { backbonePattern, encode, layerOf, patchCount, patches, presets, type VitConfig } from "../../src/nn/vit.ts";
 import {
   at,
   draw,
@@ -18,6 +18,16 @@ import {
   tabulate,
   valueOf,
 } from "../helpers.ts";
+
+it.each(["", "base_encoder.", "a+b."])("knows the backbone's names below %j, and no others", (prefix) => {
+  const pattern = new RegExp(backbonePattern(prefix));
+  const names = [...declared(tiny).variables.keys()];
+  expect(names.filter((name) => !pattern.test(prefix + name))).toEqual([]);
+  const others = ["head.0.weight", "mask_token", "decoder_blocks.0.norm1.bias", "decoder_pos_embed", "fc_norm.weight"];
+  expect([...others.map((name) => prefix + name), `x${prefix}cls_token`].filter((name) => pattern.test(name))).toEqual(
+    [],
+  );
+});
 
 const tiny: VitConfig = { imageSize: 8, patchSize: 4, width: 16, depth: 2, heads: 2 };
 
