@@ -6,7 +6,7 @@ import { grad } from "../graph/grad.ts";
 import { reachable, type Value } from "../graph/value.ts";
 import type { Variable } from "../nn/scope.ts";
 import { treatment } from "../optim/groups.ts";
-import { batchesAhead } from "../data/batches/loader.ts";
+import { batchesAhead } from "../data/batches/worker-pool.ts";
 import { bucketFloats } from "../collective/buckets.ts";
 import { alone } from "../collective/collective.ts";
 import type { Values } from "../objectives/objective.ts";

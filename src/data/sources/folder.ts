@@ -67,11 +67,11 @@ export const folder: IndexedKind<z.infer<typeof folderSpec>> = {
 /** Reads the images of an index whose names are paths below the folder `root`. */
 export function fileLoader(root: string, index: ImageIndex, shortSide: number | undefined): Source["load"] {
   const start = Buffer.from(`${root}/`);
-  return (i, glance) => {
+  return (i, hint) => {
     const name = nameOf(index, i);
     const path = Buffer.concat([start, name]);
     // Libraries take a path as text; what is no text is read here.
-    return readImage(isUtf8(path) ? path.toString() : readFile(path), idOf(index, i), shortSide, glance);
+    return readImage(isUtf8(path) ? path.toString() : readFile(path), idOf(index, i), shortSide, hint);
   };
 }
 

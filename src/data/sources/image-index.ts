@@ -1,6 +1,6 @@
 /**
  * The index of a data set: what is known of each image without opening it. It is built once, kept on disk (see
- * `keptIndex`) and lies in shared memory, so that worker threads read the same bytes as the main thread and an image's
+ * `cachedIndex`) and lies in shared memory, so that worker threads read the same bytes as the main thread and an image's
  * path is held once, whatever the number of workers.
  */
 import type { BigIntStats } from "node:fs";

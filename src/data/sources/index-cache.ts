@@ -15,7 +15,7 @@ import {
 } from "./image-index.ts";
 
 /** Smaller data sets are listed anew each time: that takes less than a second, and leaves nothing behind. */
-const leastKept = 10_000;
+const leastCached = 10_000;
 
 /** What all files together may take; the one that was not used for the longest time goes first. */
 const mostFiles = 32;
@@ -31,7 +31,7 @@ const settled = 100;
 const inUse = new Map<string, WeakRef<ImageIndex>>();
 
 /** The index of a data set: the one made before if it still holds, else a new one. Rejects as `kind.build` does. */
-export async function keptIndex(kind: BoundKind, least = leastKept): Promise<ImageIndex> {
+export async function cachedIndex(kind: BoundKind, least = leastCached): Promise<ImageIndex> {
   const key = JSON.stringify(kind.key);
   const known = inUse.get(key)?.deref();
   if (known !== undefined && (await holds(known))) return known;

@@ -57,7 +57,7 @@ export const list: IndexedKind<z.infer<typeof listSpec>> = {
       name: path,
       split,
       splitHelp: "a word after each label, one of train, val and test",
-      load: (i, glance) => readImage(resolve(folder, idOf(index, i)), idOf(index, i), shortSide, glance),
+      load: (i, hint) => readImage(resolve(folder, idOf(index, i)), idOf(index, i), shortSide, hint),
     });
   },
 };

@@ -6,7 +6,7 @@ import { emojiSpec, openEmoji } from "./emoji/source.ts";
 import { folder, folderSpec } from "./folder.ts";
 import { glob, globSpec } from "./glob.ts";
 import type { BoundKind, ImageIndex, IndexedKind } from "./image-index.ts";
-import { keptIndex } from "./index-cache.ts";
+import { cachedIndex } from "./index-cache.ts";
 import { list, listSpec } from "./list.ts";
 import { parquet, parquetSpec } from "./parquet.ts";
 import { openSynthetic, syntheticSpec } from "./synthetic.ts";
@@ -49,7 +49,7 @@ export async function openSource(input: SourceInput, index?: ImageIndex): Promis
     return describe(source, { source: spec, length: source.length });
   }
   const kind = indexedKind(spec);
-  const found = index ?? (await keptIndex(kind));
+  const found = index ?? (await cachedIndex(kind));
   const source = kind.open(found);
   return describe(source, { source: spec, index: found, length: source.length });
 }
@@ -62,7 +62,7 @@ async function openDirectly(spec: Exclude<SourceSpec, IndexedSpec>): Promise<Sou
 /** The index of a source's images, for threads that open the source as well; undefined for a kind that has none. */
 export async function indexOf(input: SourceInput): Promise<ImageIndex | undefined> {
   const spec = defineSource(input);
-  return hasIndex(spec) ? keptIndex(indexedKind(spec)) : undefined;
+  return hasIndex(spec) ? cachedIndex(indexedKind(spec)) : undefined;
 }
 
 type IndexedSpec = Exclude<SourceSpec, { kind: "cifar" | "emoji" | "synthetic" }>;

@@ -79,7 +79,7 @@ export const parquet: IndexedKind<z.infer<typeof parquetSpec>> = {
       split,
       splitHelp: archiveSplitHelp,
       window: Math.max(1, Math.floor(mixedBytes / bytesPerImage(index))),
-      load: (i, glance) => readImage(bytes(i), idOf(index, i), shortSide, glance),
+      load: (i, hint) => readImage(bytes(i), idOf(index, i), shortSide, hint),
     });
   },
 };

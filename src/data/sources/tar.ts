@@ -71,8 +71,8 @@ export const tar: IndexedKind<z.infer<typeof tarSpec>> = {
       name: path,
       split,
       splitHelp: `folders named train and test (or val) in it, or ${archiveSplitHelp}`,
-      load: (i, glance) =>
-        readImage(readPart(index.files[file![i]!]!, offset![i]!, size![i]!), idOf(index, i), shortSide, glance),
+      load: (i, hint) =>
+        readImage(readPart(index.files[file![i]!]!, offset![i]!, size![i]!), idOf(index, i), shortSide, hint),
     });
   },
 };

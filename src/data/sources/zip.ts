@@ -53,7 +53,7 @@ export const zip: IndexedKind<z.infer<typeof zipSpec>> = {
       name: path,
       split,
       splitHelp: `folders named train and test (or val) in it, or ${archiveSplitHelp}`,
-      load: (i, glance) => readImage(load(i), idOf(index, i), shortSide, glance),
+      load: (i, hint) => readImage(load(i), idOf(index, i), shortSide, hint),
     });
   },
 };

@@ -38,8 +38,8 @@ function place(...names: readonly string[]) {
 /** The names that a kind's index has, and whether it had to be built. A program that starts knows what is on disk. */
 async function look<S extends object>(kind: IndexedKind<S>, spec: S, least = 1): Promise<[string[], "built" | "kept"]> {
   vi.resetModules();
-  const { keptIndex } = await import("../../../src/data/sources/index-cache.ts");
-  return namesIn(await lookWith(keptIndex, kind, spec, least));
+  const { cachedIndex } = await import("../../../src/data/sources/index-cache.ts");
+  return namesIn(await lookWith(cachedIndex, kind, spec, least));
 }
 
 interface Looked {
@@ -48,7 +48,7 @@ interface Looked {
 }
 
 async function lookWith<S>(
-  keptIndex: (kind: BoundKind, least?: number) => Promise<ImageIndex>,
+  cachedIndex: (kind: BoundKind, least?: number) => Promise<ImageIndex>,
   kind: IndexedKind<S>,
   spec: S,
   least: number,
@@ -59,7 +59,7 @@ async function lookWith<S>(
     return kind.build(spec);
   };
   const bound = { key: ["kind", ...kind.key(spec)], build, open: (index: ImageIndex) => kind.open(spec, index) };
-  return { index: await keptIndex(bound, least), built };
+  return { index: await cachedIndex(bound, least), built };
 }
 
 function namesIn({ index, built }: Looked): [string[], "built" | "kept"] {
@@ -76,12 +76,12 @@ describe("an index on disk", () => {
     const spec = { kind: "folder", path: dir } as const;
     vi.resetModules();
     const first = await import("../../../src/data/sources/index-cache.ts");
-    const { index, built } = await lookWith(first.keptIndex, folder, spec, 1);
+    const { index, built } = await lookWith(first.cachedIndex, folder, spec, 1);
     expect(built).toBe(true);
-    expect((await lookWith(first.keptIndex, folder, spec, 1)).index).toBe(index); // shared by all who ask
+    expect((await lookWith(first.cachedIndex, folder, spec, 1)).index).toBe(index); // shared by all who ask
     vi.resetModules();
     const second = await import("../../../src/data/sources/index-cache.ts");
-    const read = await lookWith(second.keptIndex, folder, spec, 1);
+    const read = await lookWith(second.cachedIndex, folder, spec, 1);
     expect(read.built).toBe(false);
     expect(read.index).toEqual(index);
     expect(read.index.names.buffer).toBeInstanceOf(SharedArrayBuffer);
