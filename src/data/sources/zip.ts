@@ -5,13 +5,15 @@ import { promisify } from "node:util";
 import { inflateRaw } from "node:zlib";
 import yauzl from "yauzl";
 import * as z from "zod";
-import { archivesAt, archiveSplitHelp, isHidden, packedFacts } from "./archive.ts";
+import { archiveArgument, archivesAt, archiveSplitHelp, isHidden, packedFacts } from "./archive.ts";
 import { imageExtensions, isImageName, readImage } from "../formats/decode.ts";
-import { idOf, IndexBuilder, type IndexedKind, shortSideSpec, splitSpec } from "./image-index.ts";
+import { idOf, IndexBuilder } from "./image-index.ts";
+import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
 import { openIndexed } from "./indexed.ts";
+import type { IndexedKind } from "./kind.ts";
 import { type Bytes, forwards, readPart, shown, withFile } from "../formats/positioned.ts";
 
-export const zipSpec = z.strictObject({
+const schema = z.strictObject({
   kind: z.literal("zip"),
   path: z.string().min(1).describe("a .zip file, a folder of them, or a pattern"),
   shortSide: shortSideSpec,
@@ -22,7 +24,10 @@ export const zipSpec = z.strictObject({
  * The images of the archives, in the order of their paths and then of the archive's directory; names that begin with a dot
  * and `__MACOSX` are left out. Folders are classes and splits as in a folder of images.
  */
-export const zip: IndexedKind<z.infer<typeof zipSpec>> = {
+export const zip: IndexedKind<typeof schema> = {
+  schema,
+  ...imageFiles,
+  argument: archiveArgument("zip"),
   key: ({ path }) => [resolve(path)],
 
   /** Throws when there is no archive or no image, or when the directory of one is damaged. */
