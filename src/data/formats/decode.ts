@@ -1,19 +1,11 @@
 /** Image files to pixels: plain JPEG by our own decoder, everything else through sharp (libvips). */
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { extname } from "node:path";
 import sharp, { type Metadata } from "sharp";
 import { formatOf } from "./image-format.ts";
 import { decodeBaseline } from "./jpeg.ts";
 import { baselineHeader } from "./jpeg-header.ts";
 import type { DecodeHint, Pixels } from "../source.ts";
-
-/** File name endings that are read, in lower case. They say which files are images; how one is read its bytes say. */
-export const imageExtensions: readonly string[] = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".avif"];
-
-export function isImageName(name: string): boolean {
-  return imageExtensions.includes(extname(name).toLowerCase());
-}
 
 /** Larger images are refused before memory is taken for them: a small file can claim any size. */
 const maxPixels = 2 ** 28;

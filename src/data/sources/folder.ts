@@ -7,7 +7,8 @@ import type { Stats } from "node:fs";
 import { readdir, readFile, readlink, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import * as z from "zod";
-import { imageExtensions, isImageName, readImage } from "../formats/decode.ts";
+import { readImage } from "../formats/decode.ts";
+import { imageExtensions, isImageName } from "../formats/image-format.ts";
 import {
   idOf,
   IndexBuilder,

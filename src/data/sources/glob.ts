@@ -4,7 +4,7 @@ import { readdir } from "node:fs";
 import { stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import * as z from "zod";
-import { imageExtensions, isImageName } from "../formats/decode.ts";
+import { imageExtensions, isImageName } from "../formats/image-format.ts";
 import { fileLoader, layout } from "./folder.ts";
 import { IndexBuilder, type Stamp, stampOf } from "./image-index.ts";
 import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
