@@ -71,6 +71,7 @@ export { rowsOfSplitFile } from "./data/formats/image-list.ts";
 export { openFiles } from "./data/sources/files.ts";
 export type { Pixels, Source, Split } from "./data/source.ts";
 export { indexOf, openSource, type SourceInput, type SourceSpec } from "./data/sources/open.ts";
+export type { SourceKind } from "./data/sources/kind.ts";
 export type { ImageIndex } from "./data/sources/image-index.ts";
 export { subset } from "./data/sources/subset.ts";
 export { evaluationBatches } from "./data/batches/evaluation.ts";

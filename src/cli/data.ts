@@ -2,41 +2,25 @@
 import { readdir } from "node:fs/promises";
 import { resolve } from "node:path";
 import { isPattern } from "../data/sources/glob.ts";
-import { openSource, type SourceInput } from "../data/sources/open.ts";
+import { kinds, recognise } from "../data/sources/kinds.ts";
+import { kindOf, openSource, type SourceInput } from "../data/sources/open.ts";
+
+const helps = kinds.flatMap(({ argument }) => (argument === undefined ? [] : [argument.help]));
 
 export const imagesHelp =
-  "folder of images, 'pattern/**/*.jpg', .txt list, .tar, .zip or .parquet files (one, a folder or a pattern), " +
-  "CIFAR's binary archive or its folder, or the word emoji";
-
-/** Endings of files with many images in each. */
-const archives = [
-  ["tar", ".tar"],
-  ["zip", ".zip"],
-  ["parquet", ".parquet"],
-] as const;
+  `${helps.slice(0, -1).join(", ")}, or ${helps.at(-1)}; ` +
+  "of files with many images one, a folder of them or a pattern";
 
 /**
- * The source that `images` means, for training: `emoji`, CIFAR (a `.tar.gz` or a folder with `.bin` files), an archive, a
- * folder or a pattern of them, a pattern of images, a list (a `.txt`) or a folder of images. Of one with splits it is the
- * training split; an evaluation finds the others by itself.
+ * The source that `images` means, for training. Of one with splits it is the training split; an evaluation finds the
+ * others by itself.
  */
 export async function sourceAt(images: string): Promise<SourceInput> {
-  if (images === "emoji") return { kind: "emoji", split: "train" };
   const path = resolve(images);
-  for (const [kind, ending] of archives) if (images.endsWith(ending)) return trainingSplit({ kind, path });
-  if (await isPattern(images)) return trainingSplit({ kind: "glob", path });
-  if (/\.(tar\.gz|tgz)$/.test(images)) return { kind: "cifar", path };
-  if (images.endsWith(".txt")) return trainingSplit({ kind: "list", path });
-  const names = await readdir(path).catch(() => []); // a wrong path is told below
-  if (names.some((name) => name.endsWith(".bin"))) return { kind: "cifar", path };
-  for (const [kind, ending] of archives)
-    if (names.some((name) => name.endsWith(ending))) return trainingSplit({ kind, path });
-  return trainingSplit({ kind: "folder", path });
-}
-
-async function trainingSplit(
-  input: Exclude<SourceInput, { kind: "cifar" | "emoji" | "synthetic" }>,
-): Promise<SourceInput> {
-  const { split } = await openSource(input);
-  return split === undefined ? input : { ...input, split: "train" };
+  const entries = await readdir(path).catch(() => []); // a wrong path is told when it is opened
+  const spec = recognise({ text: images, path, isPattern: await isPattern(images), entries });
+  const { splits } = kindOf(spec);
+  if (splits?.training === undefined) return spec;
+  const { split } = await openSource(spec);
+  return split === undefined ? spec : splits.training(spec);
 }

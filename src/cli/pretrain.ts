@@ -1,7 +1,6 @@
 import { basename, join, resolve } from "node:path";
 import { Command, Option } from "commander";
-import { fixedFolder } from "../data/sources/glob.ts";
-import { openSource } from "../data/sources/open.ts";
+import { kindOf, openSource } from "../data/sources/open.ts";
 import { launched } from "../collective/launch.ts";
 import { presets } from "../nn/vit.ts";
 import { clNames, mimNames } from "../objectives/kinds.ts";
@@ -97,7 +96,7 @@ export function pretrainCommand(): Command {
       if (images === undefined) throw new Error("which images? Give a folder: layergraft pretrain IMAGES");
       const { recipe, start } = await chooseRecipe(images, options, output);
       const { data } = recipe;
-      const folder = data.kind === "glob" ? fixedFolder(data.path) : resolve(images);
+      const folder = kindOf(data).folder?.(data) ?? resolve(images);
       const out = options.out ?? join("runs", basename(folder));
       const run = start === undefined ? { recipe } : settleStart(start, recipe, out);
       if (options.dryRun) {

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import * as z from "zod";
-import type { SourceInput } from "../data/sources/open.ts";
+import { kindOf, type SourceInput } from "../data/sources/open.ts";
 import { methods } from "../methods/methods.ts";
 import { paper, paperMethod, paperRecipes } from "../methods/paper.ts";
 import { readJson } from "../run/json.ts";
@@ -67,9 +67,9 @@ export function written(data: SourceInput, options: RecipeOptions, start?: Start
   return { ...recipe, data: withShortSide(data, recipe.model.imageSize, shortSide) };
 }
 
-/** Photos are reduced when they are decoded, to twice what the model sees. */
+/** Image files are reduced when they are decoded, to twice what the model sees. */
 function withShortSide(data: SourceInput, imageSize: number, shortSide = 2 * imageSize): SourceInput {
-  return data.kind === "folder" || data.kind === "list" ? { ...data, shortSide } : data;
+  return kindOf(data).reduced?.(data, shortSide) ?? data;
 }
 
 /** The checkpoint that takes the place of the first stage. */

@@ -2,6 +2,7 @@
 import { tensor } from "../tensor/tensor.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import type { State } from "../backend/backend.ts";
+import { kindOf } from "../data/sources/open.ts";
 import { alone } from "../collective/collective.ts";
 import { createStageStep, openStageLoader, type ResolvedStage, stepsOf } from "../recipe/stage.ts";
 
@@ -53,7 +54,7 @@ export async function estimate(
 
 /** A rough size of one decoded image, bytes. */
 function decodedBytes({ data: { source }, model }: ResolvedStage): number {
-  const side = "size" in source ? source.size : source.kind === "cifar" ? 32 : 4 * model.imageSize;
+  const side = kindOf(source).imageSize?.(source) ?? 4 * model.imageSize;
   return 3 * side ** 2;
 }
 

@@ -7,7 +7,7 @@ import { reachable, type Value } from "../graph/value.ts";
 import type { Variable } from "../nn/scope.ts";
 import { backbonePattern } from "../nn/vit.ts";
 import { treatment } from "../optim/groups.ts";
-import { batchesAhead } from "../data/batches/loader.ts";
+import { batchesAhead } from "../data/batches/worker-pool.ts";
 import { bucketFloats } from "../collective/buckets.ts";
 import { alone } from "../collective/collective.ts";
 import type { Values } from "../objectives/objective.ts";

@@ -15,11 +15,11 @@ export interface Box {
   readonly height: number;
 }
 
-/** How somebody looks at an image who does not keep it. A source may make use of that to save time. */
-export interface Glance {
-  /** The part of an image of width × height that is looked at. Other pixels may be anything. */
-  part(width: number, height: number): Box;
-  /** Memory where the pixels may be put; it is used again when they have been looked at. */
+/** What is wanted of an image that is not kept after use. A source may make use of that to save time. */
+export interface DecodeHint {
+  /** The part of an image of width × height that is used. Other pixels may be anything. */
+  region(width: number, height: number): Box;
+  /** Memory where the pixels may be put; it is used again after the pixels. */
   memory(bytes: number): Uint8Array;
 }
 
@@ -56,5 +56,5 @@ export interface Source {
   /** How many images may be mixed so that their blocks still fit into what the source keeps. */
   readonly window?: number;
   /** Rejects with one sentence that names the image when it cannot be read. */
-  load(i: number, glance?: Glance): Promise<Pixels>;
+  load(i: number, hint?: DecodeHint): Promise<Pixels>;
 }

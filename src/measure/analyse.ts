@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Source } from "../data/source.ts";
-import { defineSource, openSource, type SourceInput } from "../data/sources/open.ts";
+import { defineSource, kindOf, openSource, type SourceInput } from "../data/sources/open.ts";
 import { cached } from "../data/sources/cached.ts";
 import { sample, subset } from "../data/sources/subset.ts";
 import { cka, gram } from "../evaluators/cka.ts";
@@ -72,9 +72,8 @@ export async function analyseEncoders(
 /** Images that nobody trained on, where the data set allows it. */
 async function lookedAt(data: SourceInput, options: TaskOptions): Promise<Source> {
   const spec = defineSource(data);
-  // Emoji are shown in their nine groups: a hundred subgroups are too many colours.
-  if (spec.kind === "emoji") return openSource({ ...spec, split: "test", label: "group" });
-  return (await tasksOf(spec, options)).shown;
+  const analysed = kindOf(spec).analysed?.(spec);
+  return analysed === undefined ? (await tasksOf(spec, options)).shown : openSource(analysed);
 }
 
 async function readableOf(source: Source): Promise<{ readable: number[]; problem?: string }> {

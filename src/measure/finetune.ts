@@ -16,7 +16,7 @@ import { mix } from "../data/augmentation/mix.ts";
 import { rowMaker } from "../data/batches/rows.ts";
 import type { Source } from "../data/source.ts";
 import { subset } from "../data/sources/subset.ts";
-import { type AugmentView, type CenterView, fineTuneView, maeView } from "../data/augmentation/views.ts";
+import { type AugmentView, type CenterView, fineTuneView, maeView, resized } from "../data/augmentation/views.ts";
 import { classify, type ClassifyOptions, drawDropPath, logits } from "../objectives/classify.ts";
 import type { Encoder } from "../evaluators/encoder.ts";
 import type { EvaluatorOptions, Score } from "../evaluators/evaluator.ts";
@@ -74,7 +74,7 @@ export async function fineTune(
   const { train } = data.rows;
   const { imageSize = subject.model.imageSize } = settings;
   const model = { ...subject.model, imageSize };
-  const evaluationView = resizeView(subject.view, imageSize);
+  const evaluationView = resized(subject.view, imageSize);
   const { mean, std } = evaluationView; // an encoder is used with the normalisation it was trained with
   const view =
     givenView ??
@@ -170,11 +170,6 @@ function batchFor(batch: number, images: number): number {
   if (batch <= images) return batch;
   const unit = images < 64 ? 2 : 32; // a round number can be cut into micro-batches
   return images - (images % unit);
-}
-
-/** The same part of an image, at another size. */
-function resizeView(view: CenterView, size: number): CenterView {
-  return { ...view, size, resize: Math.max(size, Math.round((view.resize * size) / view.size)) };
 }
 
 /** Copies the encoder in, its position embedding fitted to the images' size; what is new keeps its first values. */

@@ -1,7 +1,7 @@
 /** Which block of an encoder knows most: one question of a data set, asked of the output of every block. */
 import { byLayer } from "../evaluators/by-layer.ts";
 import type { Features } from "../evaluators/evaluator.ts";
-import { defineSource, type SourceInput } from "../data/sources/open.ts";
+import { defineSource, kindOf, type SourceInput } from "../data/sources/open.ts";
 import { type Layers, writeLayers } from "../run/layers.ts";
 import type { Contender } from "./evaluate.ts";
 import { insideOf, type InsideOptions, openEncoder } from "./inside.ts";
@@ -30,7 +30,7 @@ export async function measureLayers(
   data: SourceInput,
   { protocol = "knn", onProgress, ...options }: LayersOptions = {},
 ): Promise<Layers> {
-  const most = defineSource(data).kind === "emoji" ? undefined : manyImages; // emoji are few, and take no limit
+  const most = kindOf(defineSource(data)).questions ? undefined : manyImages; // such a source takes no limit
   const { source, tasks, reason } = await tasksOf(data, { ...options, limit: options.limit ?? most });
   const task = tasks.find((each) => each.protocol === protocol);
   if (task === undefined) throw new Error(reason ?? `${protocol} cannot be measured on these images`);

@@ -1,103 +1,35 @@
 /** The questions that a data set lets one ask of an encoder, as rows of one source. */
-import { openEmoji } from "../data/sources/emoji/source.ts";
-import { styles } from "../data/sources/emoji/installed.ts";
-import type { Source, Split } from "../data/source.ts";
-import { defineSource, openSource, type SourceInput, type SourceSpec } from "../data/sources/open.ts";
+import type { Question, Questions } from "../data/question.ts";
+import type { Source } from "../data/source.ts";
+import { defineSource, kindOf, openSource, type SourceInput } from "../data/sources/open.ts";
 import { stratifiedSample, subset } from "../data/sources/subset.ts";
 import { divide, untaught } from "../evaluators/divide.ts";
 import { type Features, type LabelledFeatures, mostFrequent, pick, type Splits } from "../evaluators/evaluator.ts";
 
-/** Which class is this image of? */
-export interface Question {
-  /** `98 subgroups` */
-  readonly what: string;
-  readonly classes: readonly string[];
-  /** Class of each image of the source, -1 for none. */
-  readonly labels: Int32Array;
-  /** The images that teach, that are chosen by, and that are tested. */
-  readonly rows: Readonly<Record<Split, readonly number[]>>;
-  /** `k-NN` alone is asked of images whose classes were taught by others than theirs. */
-  readonly only?: "knn";
-}
-
-/** Is the image most like this one of the same thing? */
-export interface Pairing {
-  readonly what: string;
-  /** What each image of the source shows. */
-  readonly identities: Int32Array;
-  readonly queries: readonly number[];
-  readonly gallery: readonly number[];
-}
-
-export interface Questions {
-  /** The images that all rows below count in. */
-  readonly source: Source;
-  readonly questions: readonly Question[];
-  readonly pairings: readonly Pairing[];
-  /** Why there are no questions, when there are none. */
-  readonly reason?: string;
-  /** Images to show in pictures: nobody trained on them where the data set allows it. */
-  readonly shown: Source;
-}
+export type { Pairing, Question, Questions } from "../data/question.ts";
 
 export interface QuestionOptions {
   readonly seed?: number;
-  /** Use at most so many of the images, the same share of every class and split. Not for emoji, which are few. */
+  /** Use at most so many of the images, the same share of every class and split. Not for a source with questions of its own. */
   readonly limit?: number;
 }
 
 /** Of a source in splits all are used, whichever the input names. */
 export async function questionsOf(input: SourceInput, options: QuestionOptions = {}): Promise<Questions> {
   const spec = defineSource(input);
-  if (spec.kind === "emoji") return ofEmoji(spec, options);
+  const { questions } = kindOf(spec);
+  if (questions !== undefined) {
+    if (options.limit !== undefined)
+      throw new Error(`an evaluation on ${spec.kind} uses all of them; leave out the limit`);
+    return questions(spec);
+  }
   return ofClasses(await openSource(inAllSplits(spec)), options);
 }
 
 /** The same images and those of the other splits. */
 export function inAllSplits(input: SourceInput): SourceInput {
   const spec = defineSource(input);
-  if (spec.kind === "cifar" || spec.kind === "emoji") return { ...spec, split: "all" };
-  return "split" in spec ? { ...spec, split: undefined } : spec;
-}
-
-/** Emoji: concepts are split, so that every test drawing is of a concept nobody trained on. */
-async function ofEmoji(spec: SourceSpec & { kind: "emoji" }, { limit }: QuestionOptions): Promise<Questions> {
-  if (limit !== undefined) throw new Error("an evaluation on emoji uses all of them; leave out the limit");
-  const whole = await openEmoji({ ...spec, split: "all", styles: [...styles], label: "subgroup" });
-  const isSeen = (style: string) => spec.styles.some((each) => each === style);
-  const used = whole.drawings.flatMap(({ style }, i) => (isSeen(style) || whole.split!(i) === "test" ? [i] : []));
-  const source = subset(whole, used);
-  const drawings = used.map((i) => whole.drawings[i]!);
-
-  const where = (wanted: Split, ofStyle: (style: string) => boolean) =>
-    drawings.flatMap(({ style }, i) => (source.split!(i) === wanted && ofStyle(style) ? [i] : []));
-  const [train, validation, test] = (["train", "validation", "test"] as const).map((split) => where(split, isSeen)) as [
-    number[],
-    number[],
-    number[],
-  ];
-  const question = (by: "subgroup" | "group"): Question => {
-    const classes = by === "group" ? whole.groups : whole.subgroups;
-    const labels = Int32Array.from(drawings, (drawing) => drawing[by]);
-    return { what: `${classes.length} ${by}s`, classes, labels, rows: { train, validation, test } };
-  };
-  const questions = [question("subgroup"), question("group")];
-  const unseen = styles.filter((style) => !isSeen(style));
-  if (unseen.length > 0) {
-    const [first] = questions as [Question];
-    const rows = { train, validation, test: where("test", (style) => !isSeen(style)) };
-    questions.push({ ...first, what: `${first.what}, a style never seen (${unseen.join(", ")})`, rows, only: "knn" });
-  }
-  const identities = Int32Array.from(drawings, ({ concept }) => concept);
-  const pairings = [["noto", "twemoji"] as const, ["openmoji", "twemoji"] as const]
-    .filter((pair) => pair.every(isSeen))
-    .map(([from, to]) => ({
-      what: `same concept in another style, ${from} → ${to}`,
-      identities,
-      queries: where("test", (style) => style === from),
-      gallery: where("test", (style) => style === to),
-    }));
-  return { source, questions, pairings, shown: subset(source, test) };
+  return kindOf(spec).splits?.all(spec) ?? spec;
 }
 
 /** Any source with classes, divided as it says itself, or by the seed. */

@@ -1,6 +1,6 @@
 /** Settings for somebody's own images: model, batch, epochs and learning rate from the data set and the machine. */
 import { cpus, totalmem } from "node:os";
-import type { SourceInput } from "../data/sources/open.ts";
+import { kindOf, type SourceInput } from "../data/sources/open.ts";
 import { patchCount, presets, type VitConfig } from "../nn/vit.ts";
 import { defineRecipe, evaluationViewOf, type Recipe, type RecipeInput, type Stage } from "../recipe/recipe.ts";
 import { cachedMicroBatch } from "../cost/micro-batch.ts";
@@ -48,10 +48,7 @@ export function automatic(options: AutomaticOptions): RecipeInput {
   const learningRate = options.learningRate ?? rateFor(model, batch);
   const recipe = (epochs: number) =>
     method(options.method ?? "layer-grafted", {
-      data:
-        data.kind === "folder" || data.kind === "list"
-          ? { ...data, shortSide: data.shortSide ?? 2 * model.imageSize }
-          : data,
+      data: kindOf(data).reduced?.(data, 2 * model.imageSize) ?? data,
       model,
       seed,
       ...(isSmall(model) ? { resize: model.imageSize } : {}),

@@ -67,8 +67,8 @@ export function openStageLoader(stage: ResolvedStage, collective = alone): Promi
   const { objective, batch, microBatch, views, seed, data } = stage;
   const { source, limit, workers, maxBadShare, cacheMegabytes } = data;
   const cacheBytes = cacheMegabytes * 2 ** 20;
-  const { count: parts, passes } = cut(objective, batch, microBatch, collective);
-  const shard = { batch, parts, passes, rank: collective.rank, ranks: collective.size };
+  const { count: microBatches, passes } = cut(objective, batch, microBatch, collective);
+  const shard = { batch, microBatches, passes, rank: collective.rank, ranks: collective.size };
   const options = { source, views, ...shard, seed, workers, maxBadShare, cacheBytes };
   return openLoader(limit === undefined ? options : { ...options, limit });
 }

@@ -22,19 +22,19 @@ export function augment(pixels: Pixels, view: ViewSpec, random: Random, out: Flo
   else apply(pixels, draw(view, random, pixels.width, pixels.height), view, out);
 }
 
-/** Carries out `plan` and writes (value / 255 - mean) / std, or noise, as [3, height, width] to `out`. */
+/** Carries out `transform` and writes (value / 255 - mean) / std, or noise, as [3, height, width] to `out`. */
 export function apply(
   pixels: Pixels,
-  plan: Transform,
+  transform: Transform,
   { mean, std }: Pick<ImageView, "mean" | "std">,
   out: Float32Array,
 ): void {
-  const { crop, resize, window, operations } = plan;
+  const { crop, resize, window, operations } = transform;
   const { width, height } = window;
   const count = width * height;
   const stride = (count + 19) & ~3;
   const pitch = pixels.width * 3;
-  const cubic = plan.interpolation === "bicubic" ? 1 : 0;
+  const cubic = transform.interpolation === "bicubic" ? 1 : 0;
   const tapsX = taps(cubic, crop.width / resize.width);
   const tapsY = taps(cubic, crop.height / resize.height);
   const windows = operations.map((operation) => (operation.op === "blur" ? boxWindow(operation.sigma) : []));
@@ -60,7 +60,7 @@ export function apply(
   kernel.weigh(cubic, crop.height, resize.height, window.top, height, boundsY, weightsY, tapsY);
   const corner = source + crop.left * 3;
   // Flipping costs nothing while the canvas is filled. (MoCo v3 flips last, which is the same after its operations.)
-  const flip = plan.flip ? 1 : 0;
+  const flip = transform.flip ? 1 : 0;
   kernel.resample(
     corner,
     pitch,
@@ -124,7 +124,7 @@ export function apply(
   kernel.normalize(canvas, count, stride, r, g, b, -mean[0] / std[0], -mean[1] / std[1], -mean[2] / std[2]);
   for (let channel = 0; channel < 3; channel++)
     out.set(floatsAt(canvas + channel * stride * 4, count), channel * count);
-  if (plan.erase !== undefined) erase(out, plan.erase, width, height);
+  if (transform.erase !== undefined) erase(out, transform.erase, width, height);
 }
 
 /** Standard normal numbers in place of all pixels of the box, each channel its own (timm's mode "pixel"). */

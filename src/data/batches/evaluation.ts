@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import type { Skipped } from "./bad.ts";
-import { type Crew, startCrew } from "./worker-pool.ts";
+import { batchesAhead, startWorkerPool, type WorkerPool } from "./worker-pool.ts";
 import { descriptionOf } from "../sources/description.ts";
 import { denormalise } from "../augmentation/denormalise.ts";
 import { type Rows, rowMaker } from "./rows.ts";
@@ -34,9 +34,6 @@ export interface EvaluationOptions {
 /** The view's name in the keys of its randomness. */
 const field = "evaluation";
 
-/** Batches that workers make while the caller uses one. */
-const batchesAhead = 2;
-
 /** Batches of `view` on `source`, made ahead of time. The memory of a batch is not used again. */
 export async function* evaluationBatches(
   source: Source,
@@ -45,7 +42,7 @@ export async function* evaluationBatches(
   { indices, onUnreadable, seed = 0, epoch = 0, workers }: EvaluationOptions = {},
 ): AsyncGenerator<EvaluationBatch, void, undefined> {
   const order = Int32Array.from(indices ?? { length: source.length }, (value: number | undefined, i) => value ?? i);
-  const { crew, ahead } = openCrew(source, view, seed, workers ?? usualWorkers(order.length));
+  const { pool, ahead } = openPool(source, view, seed, workers ?? usualWorkers(order.length));
   const shape = [batch, ...shapeOf(view)];
   const length = 3 * view.size * view.size;
   const made: Promise<Rows>[] = [];
@@ -56,7 +53,7 @@ export async function* evaluationBatches(
   try {
     for (let at = 0; at < order.length; at += batch) {
       for (; started < Math.min(order.length, at + (1 + ahead) * batch); started += batch) {
-        const next = crew.make(epoch, order.slice(started, started + batch));
+        const next = pool.make(epoch, order.slice(started, started + batch));
         next.catch(() => undefined); // the caller hears of it when its turn comes
         made.push(next);
       }
@@ -84,16 +81,16 @@ export async function* evaluationBatches(
     }
     if (used.length > 0) yield { images: tensor("float32", shape, data), indices: Int32Array.from(used) };
   } finally {
-    await crew.close();
+    await pool.close();
   }
 }
 
-function openCrew(source: Source, view: ImageView, seed: number, workers: number): { crew: Crew; ahead: number } {
+function openPool(source: Source, view: ImageView, seed: number, workers: number): { pool: WorkerPool; ahead: number } {
   const options = { views: { [field]: view }, seed, cacheBytes: 0, maxBadShare: 1, standIns: false };
   const description = workers === 0 ? undefined : descriptionOf(source);
   if (description === undefined)
-    return { crew: { make: rowMaker(source, options), close: async () => undefined }, ahead: 0 };
-  return { crew: startCrew({ ...description, ...options }, workers, source.blocks), ahead: batchesAhead };
+    return { pool: { make: rowMaker(source, options), close: async () => undefined }, ahead: 0 };
+  return { pool: startWorkerPool({ ...description, ...options }, workers, source.blocks), ahead: batchesAhead };
 }
 
 /** Threads take a moment to start, and more than a few find no image to decode: sharp's own are shared by all. */

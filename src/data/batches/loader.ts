@@ -2,7 +2,7 @@
 import { fold, key } from "../../tensor/random.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { checkBad, type Skipped } from "./bad.ts";
-import { type Crew, startCrew } from "./worker-pool.ts";
+import { batchesAhead, startWorkerPool, type WorkerPool } from "./worker-pool.ts";
 import { epochOrder } from "./order.ts";
 import { rowMaker } from "./rows.ts";
 import type { Source } from "../source.ts";
@@ -11,7 +11,7 @@ import { sample } from "../sources/subset.ts";
 import { shapeOf, type ViewInput, viewSpec } from "../augmentation/views.ts";
 
 export interface Batch {
-  /** Per view its samples: [n, 3, size, size] or [n, length], where n is the batch, by ranks and by parts. */
+  /** Per view its samples: [n, 3, size, size] or [n, length], where n is the batch by ranks and micro-batches. */
   readonly fields: Readonly<Record<string, Tensor<"float32">>>;
   /** The image in each row, as an index into the loader's source. */
   readonly indices: Int32Array;
@@ -32,11 +32,11 @@ export interface LoaderOptions {
   readonly maxBadShare?: number;
   /** Use only so many images, drawn by the seed. */
   readonly limit?: number;
-  /** Which of `ranks` processes this is, from 0; each gets an equal stretch of every batch. Default: the only one. */
+  /** Which of `ranks` processes this is, from 0; each gets an equal shard of every batch. Default: the only one. */
   readonly rank?: number;
   readonly ranks?: number;
-  /** Of a rank's stretch, how many equal parts it comes in (default 1), and how often they are asked for (default 1). */
-  readonly parts?: number;
+  /** How many micro-batches a rank's shard is cut into (default 1), and how often they are asked for (default 1). */
+  readonly microBatches?: number;
   readonly passes?: number;
 }
 
@@ -46,10 +46,10 @@ export interface Loader {
   /** The last, incomplete batch of an epoch is left out. */
   readonly stepsPerEpoch: number;
   /**
-   * Cheapest in sequence: the two batches after it are made while the caller works. `piece` counts a batch's parts, pass
-   * after pass; those of the second pass are made again, the same, so that no batch is ever kept whole.
+   * Cheapest in sequence: the two batches after it are made while the caller works. `microBatch` counts those of a
+   * batch, pass after pass; those of the second pass are made again, the same, so that no batch is ever kept whole.
    */
-  batch(epoch: number, step: number, piece?: number): Promise<Batch>;
+  batch(epoch: number, step: number, microBatch?: number): Promise<Batch>;
   /** Unreadable images met so far. A row that asks for one gets the next readable image. */
   readonly skipped: readonly Skipped[];
   /** Milliseconds the caller has waited for batches. */
@@ -57,20 +57,17 @@ export interface Loader {
   close(): Promise<void>;
 }
 
-/** Batches that workers make while one is in use. */
-export const batchesAhead = 2;
-
 /** Opens the source and starts the workers. Throws when the source has no image, or fewer than a batch. */
 export async function openLoader(options: LoaderOptions): Promise<Loader> {
   const { batch: batchSize, seed, workers = 1, cacheBytes = 2 ** 30, maxBadShare = 0.1, limit } = options;
-  const { rank = 0, ranks = 1, parts = 1, passes = 1 } = options;
-  const share = batchSize / ranks;
-  if (!Number.isInteger(share))
+  const { rank = 0, ranks = 1, microBatches = 1, passes = 1 } = options;
+  const shard = batchSize / ranks;
+  if (!Number.isInteger(shard))
     throw new Error(`a batch of ${batchSize} cannot be shared by ${ranks} ranks: set batch to a multiple of ${ranks}`);
   if (!Number.isInteger(rank) || rank < 0 || rank >= ranks)
     throw new Error(`there is no rank ${rank}: ${ranks} ranks have numbers 0 to ${ranks - 1}`);
-  if (!Number.isInteger(share / parts))
-    throw new Error(`${share} images cannot be cut into ${parts} equal parts; choose a divisor`);
+  if (!Number.isInteger(shard / microBatches))
+    throw new Error(`${shard} images cannot be cut into ${microBatches} equal parts; choose a divisor`);
   const views = Object.fromEntries(Object.entries(options.views).map(([name, view]) => [name, viewSpec.parse(view)]));
   const index = await indexOf(options.source);
   const source = sample(await openSource(options.source, index), limit, seed);
@@ -81,10 +78,10 @@ export async function openLoader(options: LoaderOptions): Promise<Loader> {
         `set batch to ${length} or less, or add images`,
     );
   const rowOptions = { views, seed, cacheBytes, maxBadShare };
-  const crew: Crew =
+  const pool: WorkerPool =
     workers === 0
       ? { make: rowMaker(source, rowOptions), close: async () => undefined }
-      : startCrew({ source: options.source, index, limit, length, ...rowOptions }, workers, source.blocks);
+      : startWorkerPool({ source: options.source, index, limit, length, ...rowOptions }, workers, source.blocks);
 
   const stepsPerEpoch = Math.floor(length / batchSize);
   const orderOf = remember((epoch) =>
@@ -95,15 +92,15 @@ export async function openLoader(options: LoaderOptions): Promise<Loader> {
   let tried = 0;
   let waitedMs = 0;
 
-  const pieces = parts * passes;
-  const size = share / parts;
+  const perStep = microBatches * passes;
+  const size = shard / microBatches;
 
   async function make(serial: number): Promise<Batch> {
-    const step = Math.floor(serial / pieces);
+    const step = Math.floor(serial / perStep);
     const epoch = Math.floor(step / stepsPerEpoch);
-    const first = (step % stepsPerEpoch) * batchSize + rank * share + (serial % parts) * size;
-    const rows = await crew.make(epoch, orderOf(epoch).slice(first, first + size));
-    if (serial % pieces < parts) tried += rows.tried;
+    const first = (step % stepsPerEpoch) * batchSize + rank * shard + (serial % microBatches) * size;
+    const rows = await pool.make(epoch, orderOf(epoch).slice(first, first + size));
+    if (serial % perStep < microBatches) tried += rows.tried;
     for (const bad of rows.bad) skipped.set(bad.index, bad);
     checkBad([...skipped.values()], tried, length, maxBadShare);
     const fields = Object.entries(rows.fields).map(
@@ -115,11 +112,12 @@ export async function openLoader(options: LoaderOptions): Promise<Loader> {
   return {
     source,
     stepsPerEpoch,
-    async batch(epoch, step, piece = 0) {
+    async batch(epoch, step, microBatch = 0) {
       if (!(epoch >= 0 && step >= 0 && step < stepsPerEpoch))
         throw new Error(`there is no step ${step} in epoch ${epoch}: an epoch has steps 0 to ${stepsPerEpoch - 1}`);
-      if (!(piece >= 0 && piece < pieces)) throw new Error(`there is no piece ${piece} of a batch in ${pieces}`);
-      const serial = (epoch * stepsPerEpoch + step) * pieces + piece;
+      if (!(microBatch >= 0 && microBatch < perStep))
+        throw new Error(`there is no micro-batch ${microBatch} of a batch in ${perStep}`);
+      const serial = (epoch * stepsPerEpoch + step) * perStep + microBatch;
       if (!Number.isSafeInteger(serial + batchesAhead))
         throw new Error(`epoch ${epoch} is too far: ${stepsPerEpoch} steps each make more than 2^53 batches`);
       for (const other of ahead.keys()) if (other < serial || other > serial + batchesAhead) ahead.delete(other);
@@ -141,7 +139,7 @@ export async function openLoader(options: LoaderOptions): Promise<Loader> {
       return [...skipped.values()].sort((a, b) => a.index - b.index);
     },
     waited: () => waitedMs,
-    close: () => crew.close(),
+    close: () => pool.close(),
   };
 }
 

@@ -6,7 +6,7 @@ import { checkBad, type Skipped } from "./bad.ts";
 import { cached } from "../sources/cached.ts";
 import { draw } from "../augmentation/draw.ts";
 import type { Box } from "../source.ts";
-import type { Glance, Pixels, Source } from "../source.ts";
+import type { DecodeHint, Pixels, Source } from "../source.ts";
 import { type ImageView, shapeOf, type ViewSpec } from "../augmentation/views.ts";
 
 export interface RowOptions {
@@ -49,21 +49,21 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
     return new Random(fold(key(seed), "view", name, epoch, index));
   }
 
-  /** What the views of an image look at, all together. */
-  function glanceAt(epoch: number, index: number): Glance {
+  /** What the views of an image use, all together. */
+  function hintAt(epoch: number, index: number): DecodeHint {
     return {
-      part: (width, height) =>
+      region: (width, height) =>
         enclosing(imageViews.map(([name, view]) => draw(view, randomOf(name, epoch, index), width, height).crop)),
       memory: (bytes) => memory.lend(bytes),
     };
   }
 
-  async function load(index: number, glance: Glance): Promise<Pixels | undefined> {
+  async function load(index: number, hint: DecodeHint): Promise<Pixels | undefined> {
     if (allBad.has(index)) return undefined;
     let pixels: Pixels | undefined;
     let reason = "";
     try {
-      pixels = await images.load(index, glance);
+      pixels = await images.load(index, hint);
     } catch (error) {
       reason = error instanceof Error ? error.message : String(error);
     }
@@ -74,14 +74,14 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
   }
 
   /** Image `index`, or the first readable one after it; the search goes round once. */
-  async function find(index: number, glance: Glance): Promise<{ index: number; pixels: Pixels | undefined }> {
+  async function find(index: number, hint: DecodeHint): Promise<{ index: number; pixels: Pixels | undefined }> {
     if (!standIns) {
-      const pixels = await load(index, glance);
+      const pixels = await load(index, hint);
       return { index: pixels === undefined ? -1 : index, pixels };
     }
     for (let i = 0; i < source.length; i++) {
       const candidate = (index + i) % source.length;
-      const pixels = await load(candidate, glance);
+      const pixels = await load(candidate, hint);
       if (pixels !== undefined) return { index: candidate, pixels };
       checkBad([...allBad.values()], tried, source.length, maxBadShare);
     }
@@ -101,7 +101,7 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
       let pixels: Pixels | undefined = { width: 0, height: 0, data: new Uint8Array(0) };
       if (imageViews.length > 0) {
         for (; started < Math.min(row + concurrentLoads, indices.length); started++) {
-          const next = find(indices[started]!, glanceAt(epoch, indices[started]!));
+          const next = find(indices[started]!, hintAt(epoch, indices[started]!));
           next.catch(() => undefined); // an earlier row may throw before this one is awaited
           loads.push(next);
         }

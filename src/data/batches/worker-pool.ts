@@ -4,7 +4,10 @@ import { workerOf } from "./order.ts";
 import type { Rows } from "./rows.ts";
 import type { Answer, Request, WorkerOptions } from "./worker.ts";
 
-export interface Crew {
+/** Batches that a pool makes while one is in use. */
+export const batchesAhead = 2;
+
+export interface WorkerPool {
   /** Rows of the images `indices`. Requests are served in order, also while the calling thread is busy. */
   make(epoch: number, indices: Int32Array): Promise<Rows>;
   close(): Promise<void>;
@@ -17,9 +20,9 @@ interface Waiting {
 
 /**
  * Starts `count` worker threads; `blocks` are those of the images in use. A thread that dies rejects everything that is
- * asked of the crew from then on.
+ * asked of the pool from then on.
  */
-export function startCrew(options: WorkerOptions, count: number, blocks?: ArrayLike<number>): Crew {
+export function startWorkerPool(options: WorkerOptions, count: number, blocks?: ArrayLike<number>): WorkerPool {
   const ownerOf = workerOf(blocks, count);
   const index = options.index && { ...options.index, dependencies: [] }; // which no worker looks at
   const share: WorkerOptions = { ...options, index, cacheBytes: options.cacheBytes / count };

@@ -1,19 +1,11 @@
 /** Image files to pixels: plain JPEG by our own decoder, everything else through sharp (libvips). */
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { extname } from "node:path";
 import sharp, { type Metadata } from "sharp";
 import { formatOf } from "./image-format.ts";
 import { decodeBaseline } from "./jpeg.ts";
 import { baselineHeader } from "./jpeg-header.ts";
-import type { Glance, Pixels } from "../source.ts";
-
-/** File name endings that are read, in lower case. They say which files are images; how one is read its bytes say. */
-export const imageExtensions: readonly string[] = [".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".avif"];
-
-export function isImageName(name: string): boolean {
-  return imageExtensions.includes(extname(name).toLowerCase());
-}
+import type { DecodeHint, Pixels } from "../source.ts";
 
 /** Larger images are refused before memory is taken for them: a small file can claim any size. */
 const maxPixels = 2 ** 28;
@@ -25,12 +17,12 @@ const maxPixels = 2 ** 28;
  * Warnings about a file are ignored. Rejects with what is wrong with it: other formats, a truncated or broken file, more
  * than 2^28 pixels, samples that are neither 8 nor 16 bits.
  */
-export async function decode(file: string | Uint8Array, shortSide?: number, glance?: Glance): Promise<Pixels> {
+export async function decode(file: string | Uint8Array, shortSide?: number, hint?: DecodeHint): Promise<Pixels> {
   const bytes = typeof file === "string" ? await contentOf(file) : file;
   const format = formatOf(bytes);
   const header = format === "JPEG" ? baselineHeader(bytes) : undefined;
   if (header !== undefined && Math.min(header.width, header.height) <= (shortSide ?? Infinity)) {
-    const pixels = decodeBaseline(bytes, header, glance);
+    const pixels = decodeBaseline(bytes, header, hint);
     if (pixels !== undefined) return pixels; // else sharp says what is wrong with the file, or reads it all the same
   }
   const fail = (error: Error): never => {
@@ -76,10 +68,10 @@ export async function readImage(
   file: string | Promise<Uint8Array>,
   name: string,
   shortSide?: number,
-  glance?: Glance,
+  hint?: DecodeHint,
 ): Promise<Pixels> {
   try {
-    return await decode(await file, shortSide, glance);
+    return await decode(await file, shortSide, hint);
   } catch (error) {
     const reason = error instanceof Error ? error.message.trim().split("\n")[0] : String(error);
     throw new Error(`cannot read image ${name}: ${reason}`, { cause: error });

@@ -1,8 +1,25 @@
-/** What kind of file it is, from its first bytes: names lie, and libvips would draw an SVG that is called .png. */
+/**
+ * Which files are images, from their names, and what kind of file one is, from its first bytes: names lie, and libvips would
+ * draw an SVG that is called .png.
+ */
+import { extname } from "node:path";
 
-/** Formats that are read. */
-export const imageFormats = ["JPEG", "PNG", "WebP", "GIF", "TIFF", "AVIF"] as const;
-export type ImageFormat = (typeof imageFormats)[number];
+/** Formats that are read (see `decode`), with the endings of their files in lower case. */
+const endings = {
+  JPEG: [".jpg", ".jpeg"],
+  PNG: [".png"],
+  WebP: [".webp"],
+  GIF: [".gif"],
+  TIFF: [".tif", ".tiff"],
+  AVIF: [".avif"],
+};
+export type ImageFormat = keyof typeof endings;
+const imageFormats = Object.keys(endings) as ImageFormat[];
+export const imageExtensions: readonly string[] = Object.values(endings).flat();
+
+export function isImageName(name: string): boolean {
+  return imageExtensions.includes(extname(name).toLowerCase());
+}
 
 /** Beginnings as text of one byte a character; `brands` are those of the ISO media container of HEIF. */
 const formats: readonly { name: string; starts: readonly string[] }[] = [

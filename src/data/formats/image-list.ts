@@ -1,7 +1,7 @@
 /** Text files that list images: one a line, its path and, after white space, a label, as the paper's split files do. */
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { isImageName } from "./decode.ts";
+import { isImageName } from "./image-format.ts";
 import { splitWords } from "../source.ts";
 import type { Split } from "../source.ts";
 

@@ -4,7 +4,7 @@
  */
 import type { BaselineHeader } from "./jpeg-header.ts";
 import { openKernel } from "../kernel-memory.ts";
-import type { Glance, Pixels } from "../source.ts";
+import type { DecodeHint, Pixels } from "../source.ts";
 
 /** Exports of assembly/jpeg.ts; addresses as described there. A result of 0 means that something is not as it should be. */
 interface Kernel {
@@ -65,10 +65,10 @@ const file = new URL("../../kernels/jpeg.wasm", import.meta.url);
 const { kernel, reserve, bytesAt, intsAt } = await openKernel<Kernel>(file);
 
 /** Pixels of a file with this header, or undefined when it is damaged or its size calls for another way. */
-export function decodeBaseline(bytes: Uint8Array, header: BaselineHeader, glance?: Glance): Pixels | undefined {
+export function decodeBaseline(bytes: Uint8Array, header: BaselineHeader, hint?: DecodeHint): Pixels | undefined {
   const { width, height, components, wide, tall, restart, scan } = header;
   if (width * height > maxPixels || width < minWidth) return undefined;
-  const box = glance?.part(width, height) ?? { left: 0, top: 0, width, height };
+  const box = hint?.region(width, height) ?? { left: 0, top: 0, width, height };
   const [right, bottom] = [box.left + box.width, box.top + box.height];
   const left = box.left & ~15;
   const across = Math.ceil(width / (8 * wide));
@@ -148,7 +148,7 @@ export function decodeBaseline(bytes: Uint8Array, header: BaselineHeader, glance
       width,
     );
   else kernel.paintGrey(at.y, pitch, left, box.top, right, bottom, at.pixels, width);
-  const data = glance?.memory(width * height * 3) ?? new Uint8Array(width * height * 3);
+  const data = hint?.memory(width * height * 3) ?? new Uint8Array(width * height * 3);
   const [first, last] = [box.top * width * 3, bottom * width * 3];
   data.set(bytesAt(at.pixels + first, last - first), first);
   return { width, height, data };

@@ -5,8 +5,21 @@ import { escape } from "glob";
 import { layout } from "./folder.ts";
 import { expand, isPattern } from "./glob.ts";
 import { type IndexFacts, type Stamp, stampOf } from "./image-index.ts";
+import type { Clue, Given } from "./kind.ts";
 import { splitWords } from "../source.ts";
 import type { Split } from "../source.ts";
+
+/** How files with many images in each are given: one of them, a folder of them, or a pattern. They end in their kind. */
+export function archiveArgument<K extends string>(kind: K) {
+  const isOne = (name: string) => name.endsWith(`.${kind}`);
+  return {
+    help: `.${kind} files`,
+    recognise({ text, path, entries }: Given): { clue: Clue; spec: { kind: K; path: string } } | undefined {
+      if (isOne(text)) return { clue: "archive name", spec: { kind, path } };
+      return entries.some(isOne) ? { clue: "archives", spec: { kind, path } } : undefined;
+    },
+  };
+}
 
 export interface Archives {
   /** Absolute paths, ordered by UTF-16 code units. */

@@ -10,10 +10,10 @@ export function cached(source: Source, bytes: number): Source {
   let isFull = bytes === 0;
   return {
     ...source,
-    async load(index, glance) {
+    async load(index, hint) {
       const known = kept.get(index);
       if (known !== undefined) return known;
-      if (isFull) return source.load(index, glance);
+      if (isFull) return source.load(index, hint);
       const pixels = await source.load(index);
       isFull ||= used + pixels.data.byteLength > bytes;
       if (!isFull && !kept.has(index)) {

@@ -7,11 +7,12 @@ import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { gunzip, type ZlibOptions } from "node:zlib";
 import * as z from "zod";
+import type { DirectKind } from "./kind.ts";
 import { inMemory } from "../formats/positioned.ts";
 import type { Source, Split } from "../source.ts";
 import { members } from "../formats/tar-members.ts";
 
-export const cifarSpec = z.strictObject({
+const schema = z.strictObject({
   kind: z.literal("cifar"),
   path: z.string().min(1).describe("cifar-10-binary.tar.gz, cifar-100-binary.tar.gz, or a folder with their files"),
   split: z
@@ -23,6 +24,22 @@ export const cifarSpec = z.strictObject({
 
 const side = 32;
 const pixels = side * side;
+
+/** Images in the files' order, train before test, held in memory. */
+export const cifar: DirectKind<typeof schema> = {
+  schema,
+  argument: {
+    help: "CIFAR's binary archive or its folder",
+    recognise({ text, path, entries }) {
+      if (/\.(tar\.gz|tgz)$/.test(text)) return { clue: "file name", spec: { kind: "cifar", path } };
+      const isBinary = entries.some((name) => name.endsWith(".bin"));
+      return isBinary ? { clue: "own files", spec: { kind: "cifar", path } } : undefined;
+    },
+  },
+  splits: { all: (spec) => ({ ...spec, split: "all" }) },
+  imageSize: () => side,
+  open,
+};
 
 /** A version of the data set. A record is its label bytes and the image: a red, a green and a blue plane. */
 interface Version {
@@ -54,8 +71,8 @@ const known = new Set(
   ]),
 );
 
-/** Images in the files' order, train before test, held in memory. Throws when a file is missing or has another size. */
-export async function openCifar({ path, split, label }: z.infer<typeof cifarSpec>): Promise<Source> {
+/** Throws when a file is missing or has another size. */
+async function open({ path, split, label }: z.infer<typeof schema>): Promise<Source> {
   const files = await readFiles(path);
   const version = [cifar10, cifar100].find(({ files: { train, test } }) =>
     [...train, ...test].some((name) => files.has(name)),

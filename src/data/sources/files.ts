@@ -14,6 +14,6 @@ export function openFiles(paths: readonly string[], { shortSide }: FilesOptions 
     classes: [],
     id: (i) => paths[i]!,
     label: () => -1,
-    load: (i, glance) => readImage(paths[i]!, paths[i]!, shortSide, glance),
+    load: (i, hint) => readImage(paths[i]!, paths[i]!, shortSide, hint),
   };
 }

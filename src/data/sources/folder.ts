@@ -7,26 +7,26 @@ import type { Stats } from "node:fs";
 import { readdir, readFile, readlink, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import * as z from "zod";
-import { imageExtensions, isImageName, readImage } from "../formats/decode.ts";
+import { readImage } from "../formats/decode.ts";
+import { imageExtensions, isImageName } from "../formats/image-format.ts";
 import {
   idOf,
   IndexBuilder,
   type ImageIndex,
-  type IndexedKind,
   type IndexFacts,
   nameOf,
-  shortSideSpec,
-  splitSpec,
   type Stamp,
   stampFrom,
   stampOf,
 } from "./image-index.ts";
+import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
 import { openIndexed } from "./indexed.ts";
+import type { IndexedKind } from "./kind.ts";
 import { splitWords } from "../source.ts";
 import { inParallel } from "../in-parallel.ts";
 import type { Source } from "../source.ts";
 
-export const folderSpec = z.strictObject({
+const schema = z.strictObject({
   kind: z.literal("folder"),
   path: z.string().min(1),
   shortSide: shortSideSpec,
@@ -39,7 +39,13 @@ export const folderSpec = z.strictObject({
  * The images below `path`, ordered by path (UTF-16 code units). Links are followed, names need not be UTF-8; names that
  * begin with a dot and files that are not images are left out. The index holds until a folder's entries change.
  */
-export const folder: IndexedKind<z.infer<typeof folderSpec>> = {
+export const folder: IndexedKind<typeof schema> = {
+  schema,
+  ...imageFiles,
+  argument: {
+    help: "folder of images",
+    recognise: ({ path }) => ({ clue: "folder", spec: { kind: "folder", path } }),
+  },
   key: ({ path }) => [resolve(path)],
 
   /** Throws when the folder is missing or has no image. */
@@ -67,11 +73,11 @@ export const folder: IndexedKind<z.infer<typeof folderSpec>> = {
 /** Reads the images of an index whose names are paths below the folder `root`. */
 export function fileLoader(root: string, index: ImageIndex, shortSide: number | undefined): Source["load"] {
   const start = Buffer.from(`${root}/`);
-  return (i, glance) => {
+  return (i, hint) => {
     const name = nameOf(index, i);
     const path = Buffer.concat([start, name]);
     // Libraries take a path as text; what is no text is read here.
-    return readImage(isUtf8(path) ? path.toString() : readFile(path), idOf(index, i), shortSide, glance);
+    return readImage(isUtf8(path) ? path.toString() : readFile(path), idOf(index, i), shortSide, hint);
   };
 }
 

@@ -4,12 +4,14 @@ import { readdir } from "node:fs";
 import { stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import * as z from "zod";
-import { imageExtensions, isImageName } from "../formats/decode.ts";
+import { imageExtensions, isImageName } from "../formats/image-format.ts";
 import { fileLoader, layout } from "./folder.ts";
-import { IndexBuilder, type IndexedKind, shortSideSpec, splitSpec, type Stamp, stampOf } from "./image-index.ts";
+import { IndexBuilder, type Stamp, stampOf } from "./image-index.ts";
+import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
 import { openIndexed } from "./indexed.ts";
+import type { IndexedKind } from "./kind.ts";
 
-export const globSpec = z.strictObject({
+const schema = z.strictObject({
   kind: z.literal("glob"),
   path: z.string().min(1).describe("pattern of paths: * and ? within a name, ** over folders, {a,b}, {00..99}, [a-z]"),
   shortSide: shortSideSpec,
@@ -20,7 +22,14 @@ export const globSpec = z.strictObject({
  * The image files that a pattern matches, as a folder has them: ordered by path, and labelled by the folders below the
  * last one that the pattern names outright. The index holds until the entries change of a folder that was looked into.
  */
-export const glob: IndexedKind<z.infer<typeof globSpec>> = {
+export const glob: IndexedKind<typeof schema> = {
+  schema,
+  ...imageFiles,
+  argument: {
+    help: "'pattern/**/*.jpg'",
+    recognise: ({ isPattern, path }) => (isPattern ? { clue: "pattern", spec: { kind: "glob", path } } : undefined),
+  },
+  folder: ({ path }) => fixedFolder(path),
   key: ({ path }) => [resolve(path)],
 
   /** Throws when no image matches. */

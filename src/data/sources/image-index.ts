@@ -1,12 +1,11 @@
 /**
  * The index of a data set: what is known of each image without opening it. It is built once, kept on disk (see
- * `keptIndex`) and lies in shared memory, so that worker threads read the same bytes as the main thread and an image's
+ * `cachedIndex`) and lies in shared memory, so that worker threads read the same bytes as the main thread and an image's
  * path is held once, whatever the number of workers.
  */
 import type { BigIntStats } from "node:fs";
 import { stat } from "node:fs/promises";
-import * as z from "zod";
-import { type Source, type Split, splitNames } from "../source.ts";
+import { type Split, splitNames } from "../source.ts";
 
 /** One number per image, in shared memory, in the narrowest of these types that holds them all. */
 export type Column =
@@ -45,34 +44,6 @@ export interface ImageIndex {
   readonly files: readonly string[];
   /** What the index was made from. It holds as long as none of these files and folders changes. */
   readonly dependencies: readonly Stamp[];
-}
-
-/** Options of every kind of files. */
-export const splitSpec = z.enum(splitNames).optional();
-export const shortSideSpec = z
-  .int()
-  .min(1)
-  .optional()
-  .describe("larger images are reduced to this shorter side, in pixels, while they are decoded");
-
-/**
- * A kind of source with an index. Building may take long and happens in the main thread, at most once as long as the
- * files do not change; opening reads no file, and happens in every thread.
- */
-export interface IndexedKind<Spec> {
-  /** The absolute path and whatever else of the description the index depends on. */
-  key(spec: Spec): readonly (string | undefined)[];
-  /** Throws one sentence when there is nothing there, or no image in it. */
-  build(spec: Spec): Promise<ImageIndex>;
-  /** Throws one sentence when the description asks for what the index does not have, such as a split. */
-  open(spec: Spec, index: ImageIndex): Source;
-}
-
-/** A kind with a description. */
-export interface BoundKind {
-  readonly key: readonly (string | undefined)[];
-  build(): Promise<ImageIndex>;
-  open(index: ImageIndex): Source;
 }
 
 /** The state of a file or folder, to see whether it changes. */

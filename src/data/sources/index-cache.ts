@@ -4,18 +4,10 @@ import { open, readdir, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { cacheFolder, writeCached } from "../cache-folder.ts";
 import { inParallel } from "../in-parallel.ts";
-import {
-  type BoundKind,
-  type Column,
-  columnAt,
-  type ColumnType,
-  type ImageIndex,
-  isSame,
-  type Stamp,
-} from "./image-index.ts";
+import { type Column, columnAt, type ColumnType, type ImageIndex, isSame, type Stamp } from "./image-index.ts";
 
 /** Smaller data sets are listed anew each time: that takes less than a second, and leaves nothing behind. */
-const leastKept = 10_000;
+const leastCached = 10_000;
 
 /** What all files together may take; the one that was not used for the longest time goes first. */
 const mostFiles = 32;
@@ -30,13 +22,19 @@ const settled = 100;
 /** Indexes that somebody uses, so that all sources of one data set share one. */
 const inUse = new Map<string, WeakRef<ImageIndex>>();
 
-/** The index of a data set: the one made before if it still holds, else a new one. Rejects as `kind.build` does. */
-export async function keptIndex(kind: BoundKind, least = leastKept): Promise<ImageIndex> {
-  const key = JSON.stringify(kind.key);
+/** A data set: what tells its index from others, its kind first, and how that is made. */
+export interface Indexable {
+  readonly key: readonly (string | undefined)[];
+  build(): Promise<ImageIndex>;
+}
+
+/** The index of a data set: the one made before if it still holds, else a new one. Rejects as `build` does. */
+export async function cachedIndex(data: Indexable, least = leastCached): Promise<ImageIndex> {
+  const key = JSON.stringify(data.key);
   const known = inUse.get(key)?.deref();
   if (known !== undefined && (await holds(known))) return known;
   const folder = cacheFolder();
-  const name = `${kind.key[0]}-${createHash("sha256").update(key).digest("hex").slice(0, 32)}.index`;
+  const name = `${data.key[0]}-${createHash("sha256").update(key).digest("hex").slice(0, 32)}.index`;
   const file = folder && join(folder, "indexes", name);
   const read = file && (await readIndex(file, key).catch(() => undefined));
   if (read && (await holds(read))) {
@@ -44,7 +42,7 @@ export async function keptIndex(kind: BoundKind, least = leastKept): Promise<Ima
     return read;
   }
   const start = Date.now();
-  const index = await kind.build();
+  const index = await data.build();
   if (index.length < least || isFresh(index, start)) return index;
   inUse.set(key, new WeakRef(index));
   if (file !== undefined && (await writeIndex(file, key, index))) await tidy(join(file, ".."));

@@ -33,8 +33,8 @@ export function openIndexed(index: ImageIndex, { name, split, splitHelp, load, w
   const wanted = splitNames.indexOf(split);
   const [first, last] = [splits.indexOf(wanted), splits.lastIndexOf(wanted)];
   if (first === -1) throw new Error(`${name} has no ${split} split`);
-  const stretch = splits.subarray(first, last + 1);
-  if (stretch.every((value) => value === wanted)) return slice(whole, first, stretch.length); // holds no numbers
+  const range = splits.subarray(first, last + 1);
+  if (range.every((value) => value === wanted)) return slice(whole, first, range.length); // holds no numbers
   return subset(whole, rowsWhere(splits, wanted));
 }
 

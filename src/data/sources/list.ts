@@ -2,13 +2,15 @@
 import { dirname, resolve } from "node:path";
 import * as z from "zod";
 import { readImage } from "../formats/decode.ts";
-import { idOf, IndexBuilder, type IndexedKind, shortSideSpec, splitSpec, stampOf } from "./image-index.ts";
+import { idOf, IndexBuilder, stampOf } from "./image-index.ts";
+import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
 import { openIndexed } from "./indexed.ts";
+import type { IndexedKind } from "./kind.ts";
 import { LabelNames } from "./label-names.ts";
 import type { Split } from "../source.ts";
 import { type ListedImage, readList } from "../formats/image-list.ts";
 
-export const listSpec = z.strictObject({
+const schema = z.strictObject({
   kind: z.literal("list"),
   path: z.string().min(1).describe("text file with an image a line: its path and, if it has one, its label"),
   root: z.string().min(1).optional().describe("folder that paths in the list start from; default: the list's own"),
@@ -21,7 +23,14 @@ export const listSpec = z.strictObject({
  * alone tells nothing apart, so it is none. No image is opened before it is asked for. The index holds until the list is
  * written.
  */
-export const list: IndexedKind<z.infer<typeof listSpec>> = {
+export const list: IndexedKind<typeof schema> = {
+  schema,
+  ...imageFiles,
+  argument: {
+    help: ".txt list",
+    recognise: ({ text, path }) =>
+      text.endsWith(".txt") ? { clue: "file name", spec: { kind: "list", path } } : undefined,
+  },
   key: ({ path }) => [resolve(path)],
 
   /** Throws when the list is missing or empty, or when only some of its lines have a label, or a split. */
@@ -57,7 +66,7 @@ export const list: IndexedKind<z.infer<typeof listSpec>> = {
       name: path,
       split,
       splitHelp: "a word after each label, one of train, val and test",
-      load: (i, glance) => readImage(resolve(folder, idOf(index, i)), idOf(index, i), shortSide, glance),
+      load: (i, hint) => readImage(resolve(folder, idOf(index, i)), idOf(index, i), shortSide, hint),
     });
   },
 };

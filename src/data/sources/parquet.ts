@@ -1,16 +1,18 @@
 /** Images in Parquet files, as data sets on Hugging Face have them: the bytes of an image file in each row. */
 import { resolve } from "node:path";
 import * as z from "zod";
-import { archivesAt, archiveSplitHelp, splitsOfNames } from "./archive.ts";
+import { archiveArgument, archivesAt, archiveSplitHelp, splitsOfNames } from "./archive.ts";
 import { readImage } from "../formats/decode.ts";
-import { idOf, type ImageIndex, IndexBuilder, type IndexedKind, shortSideSpec, splitSpec } from "./image-index.ts";
+import { idOf, type ImageIndex, IndexBuilder } from "./image-index.ts";
+import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
 import { openIndexed } from "./indexed.ts";
+import type { IndexedKind } from "./kind.ts";
 import { LabelNames } from "./label-names.ts";
 import { blockOf } from "./blocks.ts";
 import { type ParquetColumn, type ParquetFile, readFooter, readPage, type Value } from "../formats/parquet-file.ts";
 import { type Bytes, shown, withFile } from "../formats/positioned.ts";
 
-export const parquetSpec = z.strictObject({
+const schema = z.strictObject({
   kind: z.literal("parquet"),
   path: z.string().min(1).describe("a .parquet file, a folder of them, or a pattern"),
   image: z.string().min(1).optional().describe("column of the images; default: image or img"),
@@ -23,7 +25,10 @@ export const parquetSpec = z.strictObject({
  * The rows of the files, in the order of their paths. A row without an image counts as one that cannot be read. Classes
  * are called as the metadata of Hugging Face's library say, else by their labels. Blocks are the pages of the file.
  */
-export const parquet: IndexedKind<z.infer<typeof parquetSpec>> = {
+export const parquet: IndexedKind<typeof schema> = {
+  schema,
+  ...imageFiles,
+  argument: archiveArgument("parquet"),
   key: ({ path, image, label }) => [resolve(path), image, label],
 
   /** Throws when there is no file, no row or no such column, or when one is damaged. */
@@ -79,7 +84,7 @@ export const parquet: IndexedKind<z.infer<typeof parquetSpec>> = {
       split,
       splitHelp: archiveSplitHelp,
       window: Math.max(1, Math.floor(mixedBytes / bytesPerImage(index))),
-      load: (i, glance) => readImage(bytes(i), idOf(index, i), shortSide, glance),
+      load: (i, hint) => readImage(bytes(i), idOf(index, i), shortSide, hint),
     });
   },
 };

@@ -15,7 +15,7 @@ export function subset(source: Source, indices: ArrayLike<number>): Source {
     ...(source.split === undefined ? {} : { split: (i: number) => source.split!(indices[i]!) }),
     ...(blocks === undefined ? {} : { blocks }),
     ...(source.window === undefined ? {} : { window: source.window }),
-    load: (i, glance) => source.load(indices[i]!, glance),
+    load: (i, hint) => source.load(indices[i]!, hint),
   };
   const whole = descriptionOf(source);
   if (whole === undefined) return part;
@@ -39,7 +39,7 @@ export function slice(source: Source, first: number, length: number): Source {
             ...Array.from(source.blocks, (start) => start - first).filter((start) => start > 0 && start < length),
           ]),
         }),
-    load: (i, glance) => source.load(first + i, glance),
+    load: (i, hint) => source.load(first + i, hint),
   };
 }
 

@@ -1,14 +1,17 @@
 /** Seeded drawings of coloured shapes, made on the spot: data for tests that need no file. */
 import * as z from "zod";
 import { fold, key, Random } from "../../tensor/random.ts";
+import type { DirectKind } from "./kind.ts";
 import type { Pixels, Source } from "../source.ts";
 
-export const syntheticSpec = z.strictObject({
+const schema = z.strictObject({
   kind: z.literal("synthetic"),
   length: z.int().min(1).default(64),
   size: z.int().min(4).default(32).describe("side of the images, in pixels"),
   seed: z.int().default(0),
 });
+
+export const synthetic: DirectKind<typeof schema> = { schema, imageSize: ({ size }) => size, open };
 
 /** Whether (x, y), from -1 to 1 around the shape's centre, lies inside. */
 const shapes: Readonly<Record<string, (x: number, y: number) => boolean>> = {
@@ -20,7 +23,7 @@ const shapes: Readonly<Record<string, (x: number, y: number) => boolean>> = {
 const classes = Object.keys(shapes);
 
 /** Image `i` shows shape `i % 4` in a colour, place and size of its own, on another colour. */
-export function openSynthetic({ length, size, seed }: z.infer<typeof syntheticSpec>): Source {
+function open({ length, size, seed }: z.infer<typeof schema>): Source {
   const label = (i: number) => i % classes.length;
   const id = (i: number) => `${classes[label(i)]} ${i}`;
   const load = async (i: number): Promise<Pixels> => {

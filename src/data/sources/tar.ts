@@ -5,15 +5,18 @@
 import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import * as z from "zod";
-import { archivesAt, archiveSplitHelp, isHidden, packedFacts } from "./archive.ts";
-import { imageExtensions, isImageName, readImage } from "../formats/decode.ts";
-import { idOf, IndexBuilder, type IndexedKind, shortSideSpec, splitSpec, stampOf } from "./image-index.ts";
+import { archiveArgument, archivesAt, archiveSplitHelp, isHidden, packedFacts } from "./archive.ts";
+import { readImage } from "../formats/decode.ts";
+import { imageExtensions, isImageName } from "../formats/image-format.ts";
+import { idOf, IndexBuilder, stampOf } from "./image-index.ts";
+import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
 import { openIndexed } from "./indexed.ts";
+import type { IndexedKind } from "./kind.ts";
 import { LabelNames } from "./label-names.ts";
 import { type Bytes, forwards, readPart, shown, withFile } from "../formats/positioned.ts";
 import { type Member, members } from "../formats/tar-members.ts";
 
-export const tarSpec = z.strictObject({
+const schema = z.strictObject({
   kind: z.literal("tar"),
   path: z.string().min(1).describe("a .tar file, a folder of them, or a pattern such as shards/train-{0000..0146}.tar"),
   jsonLabel: z
@@ -30,7 +33,10 @@ export const tarSpec = z.strictObject({
  * and names that begin with a dot are left out. A `classes.txt` beside the first archive, with a name a line, says what
  * classes are called whose labels are numbers.
  */
-export const tar: IndexedKind<z.infer<typeof tarSpec>> = {
+export const tar: IndexedKind<typeof schema> = {
+  schema,
+  ...imageFiles,
+  argument: archiveArgument("tar"),
   key: ({ path, jsonLabel }) => [resolve(path), jsonLabel],
 
   /** Throws when there is no archive or no image, or when one is damaged. */
@@ -71,8 +77,8 @@ export const tar: IndexedKind<z.infer<typeof tarSpec>> = {
       name: path,
       split,
       splitHelp: `folders named train and test (or val) in it, or ${archiveSplitHelp}`,
-      load: (i, glance) =>
-        readImage(readPart(index.files[file![i]!]!, offset![i]!, size![i]!), idOf(index, i), shortSide, glance),
+      load: (i, hint) =>
+        readImage(readPart(index.files[file![i]!]!, offset![i]!, size![i]!), idOf(index, i), shortSide, hint),
     });
   },
 };

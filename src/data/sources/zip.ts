@@ -5,13 +5,16 @@ import { promisify } from "node:util";
 import { inflateRaw } from "node:zlib";
 import yauzl from "yauzl";
 import * as z from "zod";
-import { archivesAt, archiveSplitHelp, isHidden, packedFacts } from "./archive.ts";
-import { imageExtensions, isImageName, readImage } from "../formats/decode.ts";
-import { idOf, IndexBuilder, type IndexedKind, shortSideSpec, splitSpec } from "./image-index.ts";
+import { archiveArgument, archivesAt, archiveSplitHelp, isHidden, packedFacts } from "./archive.ts";
+import { readImage } from "../formats/decode.ts";
+import { imageExtensions, isImageName } from "../formats/image-format.ts";
+import { idOf, IndexBuilder } from "./image-index.ts";
+import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
 import { openIndexed } from "./indexed.ts";
+import type { IndexedKind } from "./kind.ts";
 import { type Bytes, forwards, readPart, shown, withFile } from "../formats/positioned.ts";
 
-export const zipSpec = z.strictObject({
+const schema = z.strictObject({
   kind: z.literal("zip"),
   path: z.string().min(1).describe("a .zip file, a folder of them, or a pattern"),
   shortSide: shortSideSpec,
@@ -22,7 +25,10 @@ export const zipSpec = z.strictObject({
  * The images of the archives, in the order of their paths and then of the archive's directory; names that begin with a dot
  * and `__MACOSX` are left out. Folders are classes and splits as in a folder of images.
  */
-export const zip: IndexedKind<z.infer<typeof zipSpec>> = {
+export const zip: IndexedKind<typeof schema> = {
+  schema,
+  ...imageFiles,
+  argument: archiveArgument("zip"),
   key: ({ path }) => [resolve(path)],
 
   /** Throws when there is no archive or no image, or when the directory of one is damaged. */
@@ -53,7 +59,7 @@ export const zip: IndexedKind<z.infer<typeof zipSpec>> = {
       name: path,
       split,
       splitHelp: `folders named train and test (or val) in it, or ${archiveSplitHelp}`,
-      load: (i, glance) => readImage(load(i), idOf(index, i), shortSide, glance),
+      load: (i, hint) => readImage(load(i), idOf(index, i), shortSide, hint),
     });
   },
 };

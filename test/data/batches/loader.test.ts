@@ -131,18 +131,18 @@ describe("loader", () => {
     await expect(loader({ rank: 2, ranks: 2 })).rejects.toThrow("there is no rank 2: 2 ranks have numbers 0 to 1");
   });
 
-  it("gives every batch in parts, pass after pass", async () => {
+  it("gives every batch in micro-batches, pass after pass", async () => {
     const whole = await loader({ batch: 8 });
-    const cut = await loader({ batch: 8, parts: 2, passes: 2, rank: 1, ranks: 2 });
+    const cut = await loader({ batch: 8, microBatches: 2, passes: 2, rank: 1, ranks: 2 });
     for (const [epoch, step] of [
       [0, 0],
       [0, 1],
       [1, 0],
     ] as const) {
       const { fields, indices } = await whole.batch(epoch, step);
-      for (const piece of [0, 1, 2, 3]) {
-        const part = await cut.batch(epoch, step, piece);
-        const first = 4 + 2 * (piece % 2);
+      for (const microBatch of [0, 1, 2, 3]) {
+        const part = await cut.batch(epoch, step, microBatch);
+        const first = 4 + 2 * (microBatch % 2);
         expect(part.indices).toEqual(indices.slice(first, first + 2));
         for (const [name, { data, shape }] of Object.entries(part.fields)) {
           const size = data.length / 2;
@@ -151,8 +151,8 @@ describe("loader", () => {
         }
       }
     }
-    await expect(cut.batch(0, 0, 4)).rejects.toThrow("there is no piece 4 of a batch in 4");
-    await expect(loader({ batch: 8, parts: 3 })).rejects.toThrow("8 images cannot be cut into 3 equal parts");
+    await expect(cut.batch(0, 0, 4)).rejects.toThrow("there is no micro-batch 4 of a batch in 4");
+    await expect(loader({ batch: 8, microBatches: 3 })).rejects.toThrow("8 images cannot be cut into 3 equal parts");
   });
 
   it("refuses an epoch whose steps cannot be counted", async () => {

@@ -38,13 +38,13 @@ async function expected(file: Uint8Array) {
   return { width: info.width, height: info.height, data };
 }
 
-const glanceAt = (box: Box) => ({ part: () => box, memory: (bytes: number) => new Uint8Array(bytes).fill(99) });
+const hintAt = (box: Box) => ({ region: () => box, memory: (bytes: number) => new Uint8Array(bytes).fill(99) });
 
 /** By our kernel, which must read it. */
 function own(file: Uint8Array, part?: Box) {
   const header = baselineHeader(file);
   expect(header).toBeDefined();
-  const pixels = decodeBaseline(file, header!, part && glanceAt(part));
+  const pixels = decodeBaseline(file, header!, part && hintAt(part));
   expect(pixels).toBeDefined();
   return pixels!;
 }
@@ -154,9 +154,9 @@ describe("a part of a file", () => {
     const file = jpegFile({ width: 64, height: 64, factors: [0x22, 0x11, 0x11], restart: 2, seed: key(5) });
     const box = { left: 0, top: 0, width: 8, height: 8 };
     const header = baselineHeader(file)!;
-    expect(decodeBaseline(file, header, glanceAt(box))).toBeDefined();
+    expect(decodeBaseline(file, header, hintAt(box))).toBeDefined();
     for (const length of [file.length - 1, file.length - 2, Math.floor(file.length * 0.7)])
-      expect(decodeBaseline(file.subarray(0, length), header, glanceAt(box))).toBeUndefined();
+      expect(decodeBaseline(file.subarray(0, length), header, hintAt(box))).toBeUndefined();
   });
 });
 
@@ -173,7 +173,7 @@ it.runIf(isX64)("a part above damage is what sharp shows of the file", async () 
     const file = Buffer.from(whole);
     file[scan + Math.floor((whole.length - scan - 2) * random.uniform(0.3, 1))] = random.integer(256);
     if (!isLeft(file)) continue;
-    const part = decodeBaseline(file, baselineHeader(file)!, glanceAt({ left: 0, top: 0, width, height: 20 }));
+    const part = decodeBaseline(file, baselineHeader(file)!, hintAt({ left: 0, top: 0, width, height: 20 }));
     if (part === undefined) continue;
     seen++;
     const rows = width * 20 * 3;

@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
 import { cached } from "../../../src/data/sources/cached.ts";
-import { openSynthetic } from "../../../src/data/sources/synthetic.ts";
+import { synthetic } from "../../../src/data/sources/synthetic.ts";
 
 it("keeps images as long as there is room, and nothing of those that cannot be read", async () => {
-  const source = openSynthetic({ kind: "synthetic", length: 4, size: 4, seed: 0 });
+  const source = await synthetic.open({ kind: "synthetic", length: 4, size: 4, seed: 0 });
   const asked: number[] = [];
   const counted = {
     ...source,

@@ -12,9 +12,12 @@ import {
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import type * as z from "zod";
 import { folder } from "../../../src/data/sources/folder.ts";
 import { glob } from "../../../src/data/sources/glob.ts";
-import { type BoundKind, type ImageIndex, type IndexedKind, idOf } from "../../../src/data/sources/image-index.ts";
+import { type ImageIndex, idOf } from "../../../src/data/sources/image-index.ts";
+import type { Indexable } from "../../../src/data/sources/index-cache.ts";
+import type { IndexedKind, SourceSchema } from "../../../src/data/sources/kind.ts";
 import { list } from "../../../src/data/sources/list.ts";
 import { temporaryFolder } from "../../run/temporary.ts";
 
@@ -36,10 +39,14 @@ function place(...names: readonly string[]) {
 }
 
 /** The names that a kind's index has, and whether it had to be built. A program that starts knows what is on disk. */
-async function look<S extends object>(kind: IndexedKind<S>, spec: S, least = 1): Promise<[string[], "built" | "kept"]> {
+async function look<S extends SourceSchema>(
+  kind: IndexedKind<S>,
+  spec: z.infer<S>,
+  least = 1,
+): Promise<[string[], "built" | "kept"]> {
   vi.resetModules();
-  const { keptIndex } = await import("../../../src/data/sources/index-cache.ts");
-  return namesIn(await lookWith(keptIndex, kind, spec, least));
+  const { cachedIndex } = await import("../../../src/data/sources/index-cache.ts");
+  return namesIn(await lookWith(cachedIndex, kind, spec, least));
 }
 
 interface Looked {
@@ -47,10 +54,10 @@ interface Looked {
   readonly built: boolean;
 }
 
-async function lookWith<S>(
-  keptIndex: (kind: BoundKind, least?: number) => Promise<ImageIndex>,
+async function lookWith<S extends SourceSchema>(
+  cachedIndex: (data: Indexable, least?: number) => Promise<ImageIndex>,
   kind: IndexedKind<S>,
-  spec: S,
+  spec: z.infer<S>,
   least: number,
 ): Promise<Looked> {
   let built = false;
@@ -58,8 +65,7 @@ async function lookWith<S>(
     built = true;
     return kind.build(spec);
   };
-  const bound = { key: ["kind", ...kind.key(spec)], build, open: (index: ImageIndex) => kind.open(spec, index) };
-  return { index: await keptIndex(bound, least), built };
+  return { index: await cachedIndex({ key: ["kind", ...kind.key(spec)], build }, least), built };
 }
 
 function namesIn({ index, built }: Looked): [string[], "built" | "kept"] {
@@ -76,12 +82,12 @@ describe("an index on disk", () => {
     const spec = { kind: "folder", path: dir } as const;
     vi.resetModules();
     const first = await import("../../../src/data/sources/index-cache.ts");
-    const { index, built } = await lookWith(first.keptIndex, folder, spec, 1);
+    const { index, built } = await lookWith(first.cachedIndex, folder, spec, 1);
     expect(built).toBe(true);
-    expect((await lookWith(first.keptIndex, folder, spec, 1)).index).toBe(index); // shared by all who ask
+    expect((await lookWith(first.cachedIndex, folder, spec, 1)).index).toBe(index); // shared by all who ask
     vi.resetModules();
     const second = await import("../../../src/data/sources/index-cache.ts");
-    const read = await lookWith(second.keptIndex, folder, spec, 1);
+    const read = await lookWith(second.cachedIndex, folder, spec, 1);
     expect(read.built).toBe(false);
     expect(read.index).toEqual(index);
     expect(read.index.names.buffer).toBeInstanceOf(SharedArrayBuffer);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { openFiles } from "../../../src/data/sources/files.ts";
 import { rowMaker } from "../../../src/data/batches/rows.ts";
-import type { Glance, Source } from "../../../src/data/source.ts";
+import type { DecodeHint, Source } from "../../../src/data/source.ts";
 import { centerCrop, maeView, mocoViews, noise } from "../../../src/data/augmentation/views.ts";
 import { key } from "../../../src/tensor/random.ts";
 import { jpegFile } from "../formats/jpeg-file.ts";
@@ -14,7 +14,7 @@ let folder: string;
 let source: Source;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "layergraft-glance-"));
+  folder = await mkdtemp(join(tmpdir(), "layergraft-decode-hint-"));
   const paths = Array.from({ length: 12 }, (_, i) => join(folder, `${i}.jpg`));
   for (const [i, path] of paths.entries()) {
     const factors = [[0x22, 0x11, 0x11], [0x21, 0x11, 0x11], [0x11]][i % 3]!;
@@ -39,14 +39,14 @@ it("views of parts are views of whole images", async () => {
   expect(await rowsOf(source, 50_000)).toEqual(whole); // some are kept
 });
 
-it("only images that are not kept are glanced at, and their memory is used again", async () => {
-  const glances: Glance[] = [];
+it("only images that are not kept are read in parts, and their memory is used again", async () => {
+  const hints: DecodeHint[] = [];
   const memories = new Set<ArrayBufferLike>();
   const watched: Source = {
     ...source,
-    async load(i, glance) {
-      if (glance !== undefined) glances.push(glance);
-      const pixels = await source.load(i, glance);
+    async load(i, hint) {
+      if (hint !== undefined) hints.push(hint);
+      const pixels = await source.load(i, hint);
       memories.add(pixels.data.buffer);
       return pixels;
     },
@@ -54,11 +54,11 @@ it("only images that are not kept are glanced at, and their memory is used again
   const make = rowMaker(watched, { views: { images: maeView(16) }, seed: 0, cacheBytes: 0, maxBadShare: 0 });
   const large = new Int32Array(20); // the first image again and again
   await make(0, large);
-  expect(glances.length).toBe(20);
+  expect(hints.length).toBe(20);
   expect(memories.size).toBeLessThan(8);
-  const { left, top, width, height } = glances[0]!.part(150, 60);
+  const { left, top, width, height } = hints[0]!.region(150, 60);
   expect(Math.min(left, top)).toBeGreaterThanOrEqual(0);
   expect([left + width <= 150, top + height <= 60, width * height < 150 * 60]).toEqual([true, true, true]);
   await rowsOf(watched, 1e9);
-  expect(glances.length).toBe(20);
+  expect(hints.length).toBe(20);
 });
