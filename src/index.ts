@@ -3,7 +3,8 @@
 // Train and measure: what the command line does, as functions.
 export { assistPretrain, pretrain, type PretrainOptions, type PretrainResult } from "./train/pretrain.ts";
 export { launched } from "./collective/launch.ts";
-export { baselines, type Contender, evaluate, evaluateEncoders, type EvaluateOptions } from "./measure/evaluate.ts";
+export { baselines, type Candidate } from "./measure/candidates.ts";
+export { evaluate, evaluateEncoders, type EvaluateOptions } from "./measure/evaluate.ts";
 export { analyse, analyseEncoders, type AnalyseOptions } from "./measure/analyse.ts";
 export { fineTune, type FineTuned, type FineTuneData, type FineTuneOptions } from "./measure/finetune.ts";
 export { fineTunePresets, type FineTuneSettings } from "./measure/finetune-settings.ts";
@@ -11,7 +12,7 @@ export { evaluateLayers, type LayersOptions, measureLayers } from "./measure/lay
 export { type Pairing, type Question, type Questions, questionsOf, splitsOf } from "./measure/questions.ts";
 export { type ConflictOptions, measureConflict } from "./measure/conflict.ts";
 export { type RunOptions, runStudy, type StudyEvent, type StudyOutcome } from "./study/run.ts";
-export type { StudyOptions } from "./study/plan.ts";
+export type { StudyOptions } from "./study/design.ts";
 export type { StudyResults } from "./study/results.ts";
 export type { TrainEvent } from "./train/events.ts";
 export type { StageEstimate } from "./cost/estimate.ts";

@@ -64,7 +64,7 @@ export function evaluateCommand(): Command {
       const output = createOutput({ json });
       await measure(run, output, {
         data: data === undefined ? undefined : await sourceAt(data),
-        contenders: encoders,
+        encoders,
         measures: protocol?.map((each) => (isPaper(each) ? protocolOf(each) : each)),
         settings: settingsOf(options),
         limit,

@@ -61,12 +61,12 @@ const isFineTuned = (score: Score): score is FineTuned => "parameters" in score;
 /** Encoder and head as one file, which can be used as a checkpoint; of a checkpoint file only where there is a folder for it. */
 function keep(
   dir: string | undefined,
-  { contender, task }: Measured,
+  { candidate, task }: Measured,
   { parameters, model, view }: FineTuned,
   output: Output,
 ): void {
   if (dir === undefined) return;
-  const path = join(dir, "fine-tuned", `${contender.name}.safetensors`);
+  const path = join(dir, "fine-tuned", `${candidate.name}.safetensors`);
   mkdirSync(dirname(path), { recursive: true });
   const setup = { model: JSON.stringify(model), view: JSON.stringify(view), encoder: "" };
   writeWeights(path, parameters, { ...setup, classes: JSON.stringify(task.question!.classes) });
@@ -74,11 +74,11 @@ function keep(
 }
 
 /** Mistakes are shown of the encoder that was trained last, told apart by the first protocol that says what each image is. */
-function isBetterToShow({ contender, tested }: Measured, before: Measured | undefined): boolean {
-  return tested !== undefined && contender.name !== before?.contender.name;
+function isBetterToShow({ candidate, tested }: Measured, before: Measured | undefined): boolean {
+  return tested !== undefined && candidate.name !== before?.candidate.name;
 }
 
-async function drawMistakes(dir: string, { contender, task, score, source, tested }: Measured): Promise<void> {
+async function drawMistakes(dir: string, { candidate, task, score, source, tested }: Measured): Promise<void> {
   const { classes, labels } = task.question!;
   await drawConfusion(dir, {
     source,
@@ -86,7 +86,7 @@ async function drawMistakes(dir: string, { contender, task, score, source, teste
     labels: Int32Array.from(tested!, (row) => labels[row]!),
     predictions: score.predictions!,
     classes,
-    encoder: { name: contender.name, title: contender.title },
+    encoder: { name: candidate.name, title: candidate.title },
     label: task.label,
   });
 }

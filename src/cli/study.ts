@@ -4,7 +4,7 @@ import { openSource } from "../data/sources/open.ts";
 import { presets, type VitConfig } from "../nn/vit.ts";
 import { smallImages, trainingDrawings } from "../methods/demo.ts";
 import { type Method, methods } from "../methods/methods.ts";
-import type { StudyOptions } from "../study/plan.ts";
+import type { StudyOptions } from "../study/design.ts";
 import type { StudyResults } from "../study/results.ts";
 import { runStudy } from "../study/run.ts";
 import { formatScore, linesOf } from "../study/table.ts";

@@ -6,7 +6,7 @@ import { axisValue } from "../report/format.ts";
 import type { Html } from "../report/html.ts";
 import { isShareOfLabels } from "../report/sections/label-efficiency.ts";
 import { cosineDomain, ridgeChart } from "../report/ridges.ts";
-import type { Entry } from "./plan.ts";
+import type { Entry } from "./design.ts";
 import type { StudyResults } from "./results.ts";
 
 export const colors: Readonly<Record<Entry, string>> = {

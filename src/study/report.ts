@@ -5,7 +5,7 @@ import { compact, count, gibibytes } from "../report/format.ts";
 import { type Html, html } from "../report/html.ts";
 import { page } from "../report/page.ts";
 import { colors, conflictChart, fewLabelsChart, methodsChart } from "./figures.ts";
-import type { StudyOptions } from "./plan.ts";
+import type { StudyOptions } from "./design.ts";
 import type { Statement, StudyResults } from "./results.ts";
 import { linesOf } from "./table.ts";
 

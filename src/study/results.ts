@@ -18,7 +18,7 @@ import {
   spentOf,
   type StudyOptions,
   titleOf,
-} from "./plan.ts";
+} from "./design.ts";
 import { compare, type Comparison, deviation, mean, type Verdict, verdictOf } from "./compare.ts";
 
 /** A column of the table. */
@@ -99,7 +99,7 @@ export interface Known {
   readonly baselines?: Evaluation;
 }
 
-/** What the plan needs of what is known. */
+/** What the design needs of what is known. */
 export function outcomesOf({ evaluations, failures }: Known): Outcomes {
   const failed = [...failures].map(([cell, reason]): [string, Outcome] => [cell, { failed: reason }]);
   const done = [...evaluations].map(([cell, evaluation]): [string, Outcome] => [cell, validationOf(evaluation)]);

@@ -3,7 +3,7 @@ import { type Method, methods } from "../../src/methods/methods.ts";
 import { distribution } from "../../src/evaluators/conflict.ts";
 import type { Conflict } from "../../src/run/conflict.ts";
 import type { Evaluation } from "../../src/run/evaluation.ts";
-import { type Cell, type Outcome, readyCells, type StudyOptions } from "../../src/study/plan.ts";
+import { type Cell, type Outcome, readyCells, type StudyOptions } from "../../src/study/design.ts";
 import { fineTuningIn, outcomesOf, resultsOf, type StudyResults } from "../../src/study/results.ts";
 import { fewLabelsChart, methodsChart, standalone } from "../../src/study/figures.ts";
 import { csvTable, markdownTable } from "../../src/study/table.ts";

@@ -1,6 +1,6 @@
 /**
  * What a study trains. Every cell of its table is one training stage: a first stage that several methods share, or the
- * last stage of a method. The plan is a function of the options and of what is known so far, so a study that was stopped
+ * last stage of a method. The design is a function of the options and of what is known so far, so a study that was stopped
  * goes on by asking again.
  */
 import type { SourceInput } from "../data/sources/open.ts";
