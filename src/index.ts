@@ -54,7 +54,17 @@ export { mapOf } from "./evaluators/map.ts";
 export { statistics } from "./evaluators/statistics.ts";
 export { neighbours, type Neighbours } from "./evaluators/neighbours.ts";
 export { type Collection, retrieval } from "./evaluators/retrieval.ts";
-export { type Protocol, protocols, type ProtocolSettings, type TaskOptions } from "./measure/tasks.ts";
+export {
+  accuracy,
+  type Asked,
+  type Metric,
+  type Protocol,
+  type ProtocolOptions,
+  type Subject,
+  type Task,
+} from "./measure/protocol.ts";
+export { type ProtocolName, protocols, type ProtocolSettings } from "./measure/protocols/index.ts";
+export type { TaskOptions } from "./measure/tasks.ts";
 
 // Weights from elsewhere and for elsewhere, features in files.
 export { type ImportReport, importWeights, type ReadOptions } from "./interop/import.ts";

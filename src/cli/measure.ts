@@ -9,12 +9,12 @@ import { evaluate, type EvaluateOptions, type Measured } from "../measure/evalua
 import type { FineTuned } from "../measure/finetune.ts";
 import type { InsideOptions } from "../measure/inside.ts";
 import { evaluateLayers } from "../measure/layers.ts";
-import { type Protocol, protocols, usual } from "../measure/tasks.ts";
+import { type ProtocolName, protocolNames, usual } from "../measure/protocols/index.ts";
 import type { Output } from "./progress.ts";
 import { formatAnalysis, formatEvaluation, formatLayers } from "./table.ts";
 
 /** Protocols that fill the table, and the two that fill pages of their own. */
-export const measures = [...protocols, "by-layer", "analysis"] as const;
+export const measures = [...protocolNames, "by-layer", "analysis"] as const;
 export type Measure = (typeof measures)[number];
 export const usualMeasures: readonly Measure[] = [...usual, "by-layer", "analysis"];
 
@@ -32,7 +32,7 @@ export async function measure(path: string, output: Output, options: MeasureOpti
   const wanted = options.measures ?? (isRun || out !== undefined ? usualMeasures : usual);
   const onProgress = (done: number, total: number, what: string) => output.work(`evaluating ${what}`, done, total);
   const inside = { ...rest, against, out, onProgress };
-  const inTable = wanted.filter((name): name is Protocol => protocols.some((each) => each === name));
+  const inTable = wanted.filter((name): name is ProtocolName => protocolNames.some((each) => each === name));
   if (inTable.length > 0) {
     let last: Measured | undefined;
     const onScore = (measured: Measured) => {

@@ -6,15 +6,17 @@ import type { Features, Score } from "../evaluators/evaluator.ts";
 import { addEvaluation, type Evaluation } from "../run/evaluation.ts";
 import { type Candidate, candidatesAt, type CandidateOptions } from "./candidates.ts";
 import { readable } from "./questions.ts";
-import { type Protocol, type Subject, type Task, type TaskOptions, tasksOf, usual } from "./tasks.ts";
+import type { Protocol, Subject } from "./protocol.ts";
+import { type ProtocolName, usual } from "./protocols/index.ts";
+import { type ListedTask, type TaskOptions, tasksOf } from "./tasks.ts";
 
 export interface EvaluateOptions extends TaskOptions {
   /** Images with classes; default: the data the run was trained on. */
   readonly data?: SourceInput;
   /** Which encoders to measure (default: random, pixels and every finished stage). */
   readonly encoders?: CandidateOptions["encoders"];
-  /** Default: all that the data allow. */
-  readonly protocols?: readonly Protocol[];
+  /** Names of built-in protocols, and others themselves. Default: what takes a moment, of what the data allow. */
+  readonly protocols?: readonly (ProtocolName | Protocol)[];
   readonly onProgress?: (done: number, total: number, what: string) => void;
   /** Is shown every score with what it is of: predictions are not part of the evaluation. */
   readonly onScore?: (measured: Measured) => void;
@@ -22,7 +24,7 @@ export interface EvaluateOptions extends TaskOptions {
 
 export interface Measured {
   readonly candidate: Candidate;
-  readonly task: Task;
+  readonly task: ListedTask;
   readonly score: Score;
   readonly source: Source;
   /** The images of the source that were tested, in the order of the score's predictions; missing where nothing was frozen. */
@@ -54,13 +56,15 @@ export async function evaluateEncoders(
   data: SourceInput,
   { protocols: wanted = usual, onProgress, onScore, ...options }: Omit<EvaluateOptions, "data" | "encoders"> = {},
 ): Promise<Evaluation> {
-  const list = await tasksOf(data, options);
-  const tasks = list.tasks.filter(({ protocol }) => wanted.includes(protocol));
+  const own = wanted.filter((each) => typeof each !== "string");
+  const names = wanted.map((each) => (typeof each === "string" ? each : each.name));
+  const list = await tasksOf(data, options, own);
+  const tasks = list.tasks.filter(({ protocol }) => names.includes(protocol));
   if (tasks.length === 0) {
     const possible = new Set(list.tasks.map(({ protocol }) => protocol));
     throw new Error(
       list.reason ??
-        `none of ${wanted.join(", ")} can be measured on these images; possible: ${[...possible].join(", ")}`,
+        `none of ${names.join(", ")} can be measured on these images; possible: ${[...possible].join(", ")}`,
     );
   }
   const scores = tasks.map((): Record<string, Score> => ({}));
@@ -98,10 +102,11 @@ export async function evaluateEncoders(
   const notes = [...(unreadable.size === 0 ? [] : [leftOut(unreadable)]), ...warnings];
   return {
     columns: candidates.map(({ name, title }) => ({ name, title })),
-    rows: tasks.map(({ protocol, label, chance, settings }, i) => ({
+    rows: tasks.map(({ protocol, label, metric, chance, settings }, i) => ({
       protocol,
       label,
-      metric: "accuracy",
+      metric: metric.name,
+      share: metric.share,
       values: column(scores[i]!, "value") ?? {},
       deviations: column(scores[i]!, "deviation"),
       validation: column(scores[i]!, "validation"),
@@ -109,6 +114,7 @@ export async function evaluateEncoders(
       labels: Object.values(scores[i]!)[0]?.labels,
       chance,
       settings: { ...settings },
+      better: metric.better,
     })),
     ...(notes.length === 0 ? {} : { notes }),
   };

@@ -11,8 +11,10 @@ export const evaluationSchema = z.object({
       /** The evaluator: knn, linear, few-shot … */
       protocol: z.string(),
       label: z.string(),
-      /** What the numbers are; `accuracy` and other shares lie in [0, 1] and are shown as percentages. */
+      /** What the numbers are, such as `accuracy`. */
       metric: z.string(),
+      /** They lie in [0, 1] and are shown as percentages (default); otherwise as they are. */
+      share: z.boolean().optional(),
       /** By column name. A column that was not measured is missing or null. */
       values: z.record(z.string(), z.number().nullable()),
       /** Standard deviation over repetitions, in the unit of `values`. */

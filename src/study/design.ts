@@ -6,7 +6,7 @@
 import type { SourceInput } from "../data/sources/open.ts";
 import { method, methods, type Method, type MethodOptions } from "../methods/methods.ts";
 import { defineRecipe, type RecipeInput } from "../recipe/recipe.ts";
-import type { ProtocolSettings } from "../measure/tasks.ts";
+import type { ProtocolSettings } from "../measure/protocols/index.ts";
 import { imageWork } from "../cost/work.ts";
 import { resolveStages } from "../recipe/stage.ts";
 
