@@ -61,7 +61,8 @@ export function merge(before: Evaluation, now: Evaluation): Evaluation {
   const isSame = (a: Row, b: Row) => a.label === b.label && a.protocol === b.protocol && a.data === b.data;
   const rows = before.rows.map((row) => {
     const again = now.rows.find((each) => isSame(each, row));
-    if (again === undefined || !isDeepStrictEqual(plain(again.settings), plain(row.settings))) return again ?? row;
+    if (again === undefined) return row;
+    if (again.metric !== row.metric || !isDeepStrictEqual(plain(again.settings), plain(row.settings))) return again;
     const both = <T>(a: Record<string, T> | undefined, b: Record<string, T> | undefined) =>
       a === undefined && b === undefined ? undefined : { ...a, ...b };
     return {
