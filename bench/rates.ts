@@ -13,7 +13,7 @@ import { parseArgs } from "node:util";
 import { stages } from "../src/optim/groups.ts";
 import { frozenPatches } from "../src/methods/methods.ts";
 import { type Evaluation, readEvaluation } from "../src/run/evaluation.ts";
-import type { StudyOptions } from "../src/study/plan.ts";
+import type { StudyOptions } from "../src/study/design.ts";
 import type { StudyResults } from "../src/study/results.ts";
 import { questions, threadsOf } from "../src/study/run.ts";
 import { evaluate } from "../src/measure/evaluate.ts";
@@ -53,7 +53,7 @@ const open = values.rates.flatMap((rates) =>
     let evaluation = readEvaluation(out);
     if (evaluation === undefined) {
       await pretrain(existsSync(join(out, "recipe.json")) ? { out, resume: true } : { recipe: changed, out });
-      evaluation = await evaluate(out, { ...questions(study, jobs), contenders: ["last"] });
+      evaluation = await evaluate(out, { ...questions(study, jobs), encoders: ["last"] });
     }
     console.log(`rates ${rates}, seed ${seed}: ${describe([evaluation])}`);
     found.set(rates, [...(found.get(rates) ?? []), evaluation]);

@@ -3,7 +3,8 @@
 // Train and measure: what the command line does, as functions.
 export { assistPretrain, pretrain, type PretrainOptions, type PretrainResult } from "./train/pretrain.ts";
 export { launched } from "./collective/launch.ts";
-export { baselines, type Contender, evaluate, evaluateEncoders, type EvaluateOptions } from "./measure/evaluate.ts";
+export { baselines, type Candidate } from "./measure/candidates.ts";
+export { evaluate, evaluateEncoders, type EvaluateOptions } from "./measure/evaluate.ts";
 export { analyse, analyseEncoders, type AnalyseOptions } from "./measure/analyse.ts";
 export { fineTune, type FineTuned, type FineTuneData, type FineTuneOptions } from "./measure/finetune.ts";
 export { fineTunePresets, type FineTuneSettings } from "./measure/finetune-settings.ts";
@@ -11,7 +12,7 @@ export { evaluateLayers, type LayersOptions, measureLayers } from "./measure/lay
 export { type Pairing, type Question, type Questions, questionsOf, splitsOf } from "./measure/questions.ts";
 export { type ConflictOptions, measureConflict } from "./measure/conflict.ts";
 export { type RunOptions, runStudy, type StudyEvent, type StudyOutcome } from "./study/run.ts";
-export type { StudyOptions } from "./study/plan.ts";
+export type { StudyOptions } from "./study/design.ts";
 export type { StudyResults } from "./study/results.ts";
 export type { TrainEvent } from "./train/events.ts";
 export type { StageEstimate } from "./cost/estimate.ts";
@@ -53,7 +54,17 @@ export { mapOf } from "./evaluators/map.ts";
 export { statistics } from "./evaluators/statistics.ts";
 export { neighbours, type Neighbours } from "./evaluators/neighbours.ts";
 export { type Collection, retrieval } from "./evaluators/retrieval.ts";
-export { type Protocol, protocols, type ProtocolSettings, type TaskOptions } from "./measure/tasks.ts";
+export {
+  accuracy,
+  type Asked,
+  type Metric,
+  type Protocol,
+  type ProtocolOptions,
+  type Subject,
+  type Task,
+} from "./measure/protocol.ts";
+export { type ProtocolName, protocols, type ProtocolSettings } from "./measure/protocols/index.ts";
+export type { TaskOptions } from "./measure/tasks.ts";
 
 // Weights from elsewhere and for elsewhere, features in files.
 export { type ImportReport, importWeights, type ReadOptions } from "./interop/import.ts";

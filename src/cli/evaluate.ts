@@ -3,7 +3,8 @@ import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { paperEvaluations } from "../methods/paper.ts";
 import { writeReport } from "../report/report.ts";
-import type { LabelChoice, Protocol, ProtocolSettings } from "../measure/tasks.ts";
+import type { LabelChoice } from "../measure/labels.ts";
+import type { ProtocolName, ProtocolSettings } from "../measure/protocols/index.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
 import { list, type Setting, setting, whole } from "./options.ts";
 import { type Measure, measure, measures, usualMeasures } from "./measure.ts";
@@ -64,7 +65,7 @@ export function evaluateCommand(): Command {
       const output = createOutput({ json });
       await measure(run, output, {
         data: data === undefined ? undefined : await sourceAt(data),
-        contenders: encoders,
+        encoders,
         measures: protocol?.map((each) => (isPaper(each) ? protocolOf(each) : each)),
         settings: settingsOf(options),
         limit,
@@ -82,7 +83,7 @@ type PaperEvaluation = keyof typeof paperEvaluations;
 /** What `--protocol` takes: a protocol or a page, or a protocol as the paper set it. */
 type Asked = Measure | PaperEvaluation;
 const isPaper = (name: string): name is PaperEvaluation => Object.hasOwn(paperEvaluations, name);
-const protocolOf = (name: PaperEvaluation) => Object.keys(paperEvaluations[name])[0] as Protocol;
+const protocolOf = (name: PaperEvaluation) => Object.keys(paperEvaluations[name])[0] as ProtocolName;
 
 /** The options of the protocols, by their names: the paper's where it was asked for, and what was said beside it. */
 function settingsOf({ protocol = [], shots, draws, set = [] }: Options): ProtocolSettings {

@@ -9,12 +9,12 @@ import { evaluate, type EvaluateOptions, type Measured } from "../measure/evalua
 import type { FineTuned } from "../measure/finetune.ts";
 import type { InsideOptions } from "../measure/inside.ts";
 import { evaluateLayers } from "../measure/layers.ts";
-import { type Protocol, protocols, usual } from "../measure/tasks.ts";
+import { type ProtocolName, protocolNames, usual } from "../measure/protocols/index.ts";
 import type { Output } from "./progress.ts";
 import { formatAnalysis, formatEvaluation, formatLayers } from "./table.ts";
 
 /** Protocols that fill the table, and the two that fill pages of their own. */
-export const measures = [...protocols, "by-layer", "analysis"] as const;
+export const measures = [...protocolNames, "by-layer", "analysis"] as const;
 export type Measure = (typeof measures)[number];
 export const usualMeasures: readonly Measure[] = [...usual, "by-layer", "analysis"];
 
@@ -32,7 +32,7 @@ export async function measure(path: string, output: Output, options: MeasureOpti
   const wanted = options.measures ?? (isRun || out !== undefined ? usualMeasures : usual);
   const onProgress = (done: number, total: number, what: string) => output.work(`evaluating ${what}`, done, total);
   const inside = { ...rest, against, out, onProgress };
-  const inTable = wanted.filter((name): name is Protocol => protocols.some((each) => each === name));
+  const inTable = wanted.filter((name): name is ProtocolName => protocolNames.some((each) => each === name));
   if (inTable.length > 0) {
     let last: Measured | undefined;
     const onScore = (measured: Measured) => {
@@ -61,12 +61,12 @@ const isFineTuned = (score: Score): score is FineTuned => "parameters" in score;
 /** Encoder and head as one file, which can be used as a checkpoint; of a checkpoint file only where there is a folder for it. */
 function keep(
   dir: string | undefined,
-  { contender, task }: Measured,
+  { candidate, task }: Measured,
   { parameters, model, view }: FineTuned,
   output: Output,
 ): void {
   if (dir === undefined) return;
-  const path = join(dir, "fine-tuned", `${contender.name}.safetensors`);
+  const path = join(dir, "fine-tuned", `${candidate.name}.safetensors`);
   mkdirSync(dirname(path), { recursive: true });
   const setup = { model: JSON.stringify(model), view: JSON.stringify(view), encoder: "" };
   writeWeights(path, parameters, { ...setup, classes: JSON.stringify(task.question!.classes) });
@@ -74,11 +74,11 @@ function keep(
 }
 
 /** Mistakes are shown of the encoder that was trained last, told apart by the first protocol that says what each image is. */
-function isBetterToShow({ contender, tested }: Measured, before: Measured | undefined): boolean {
-  return tested !== undefined && contender.name !== before?.contender.name;
+function isBetterToShow({ candidate, tested }: Measured, before: Measured | undefined): boolean {
+  return tested !== undefined && candidate.name !== before?.candidate.name;
 }
 
-async function drawMistakes(dir: string, { contender, task, score, source, tested }: Measured): Promise<void> {
+async function drawMistakes(dir: string, { candidate, task, score, source, tested }: Measured): Promise<void> {
   const { classes, labels } = task.question!;
   await drawConfusion(dir, {
     source,
@@ -86,7 +86,7 @@ async function drawMistakes(dir: string, { contender, task, score, source, teste
     labels: Int32Array.from(tested!, (row) => labels[row]!),
     predictions: score.predictions!,
     classes,
-    encoder: { name: contender.name, title: contender.title },
+    encoder: { name: candidate.name, title: candidate.title },
     label: task.label,
   });
 }

@@ -4,10 +4,10 @@ import { openSource } from "../data/sources/open.ts";
 import { presets, type VitConfig } from "../nn/vit.ts";
 import { smallImages, trainingDrawings } from "../methods/demo.ts";
 import { type Method, methods } from "../methods/methods.ts";
-import type { StudyOptions } from "../study/plan.ts";
+import type { StudyOptions } from "../study/design.ts";
 import type { StudyResults } from "../study/results.ts";
 import { runStudy } from "../study/run.ts";
-import { formatScore, linesOf } from "../study/table.ts";
+import { tableRows } from "../study/table.ts";
 import { createBoard } from "./board.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
 import { interruptible } from "./interrupt.ts";
@@ -127,15 +127,8 @@ function modelOf(name: string | undefined): VitConfig {
 }
 
 function describe(results: StudyResults): string {
-  const { questions, statements } = results;
-  const table = align([
-    ["accuracy, %", "budget", ...questions.map(({ short }) => short)],
-    ...linesOf(results).map(({ title, spent, values }) => [
-      title,
-      spent === undefined ? "" : `${Math.round(100 * spent)} %`,
-      ...values.map(({ mean, deviation }) => formatScore(mean, deviation)),
-    ]),
-  ]);
+  const { statements } = results;
+  const table = align(tableRows(results, (shown) => shown));
   const lines = statements.map(({ claim, compared, verdict }) => `${verdict}: ${claim} (${compared})`);
   return [table, "", ...lines].join("\n");
 }

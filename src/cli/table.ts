@@ -2,23 +2,31 @@ import { type Conflict, parameterGroups } from "../run/conflict.ts";
 import type { Analysis } from "../run/analysis.ts";
 import type { Layers } from "../run/layers.ts";
 import type { Evaluation } from "../run/evaluation.ts";
+import { metricNumber, metricTitle } from "../report/format.ts";
 
-/** The result table as text: one row per question, one column per encoder, shares as percentages. */
+/** The results as text: a table per metric, one row per question, one column per encoder. */
 export function formatEvaluation({ columns, rows, notes = [] }: Evaluation): string {
+  const tables = [...new Set(rows.map(metricTitle))].map((title) =>
+    align([
+      [title, ...columns.map(({ title }) => title), "chance"],
+      ...rows.filter((row) => metricTitle(row) === title).map((row) => evaluationLine(row, columns)),
+    ]),
+  );
+  return [tables.join("\n\n"), ...notes].join("\n");
+}
+
+function evaluationLine(row: Evaluation["rows"][number], columns: Evaluation["columns"]): string[] {
+  const { label, data, values, deviations, chance } = row;
   const cell = (value: number | null | undefined, deviation?: number | null) => {
     if (value === undefined || value === null) return "–";
-    const spread = deviation === undefined || deviation === null ? "" : ` ±${(100 * deviation).toFixed(1)}`;
-    return `${(100 * value).toFixed(1)}${spread}`;
+    const spread = deviation === undefined || deviation === null ? "" : ` ±${metricNumber(row, deviation)}`;
+    return `${metricNumber(row, value)}${spread}`;
   };
-  const lines = [
-    ["accuracy, %", ...columns.map(({ title }) => title), "chance"],
-    ...rows.map(({ label, data, values, deviations, chance }) => [
-      data === undefined ? label : `${data}: ${label}`,
-      ...columns.map(({ name }) => cell(values[name], deviations?.[name])),
-      cell(chance),
-    ]),
+  return [
+    data === undefined ? label : `${data}: ${label}`,
+    ...columns.map(({ name }) => cell(values[name], deviations?.[name])),
+    cell(chance),
   ];
-  return [align(lines), ...notes].join("\n");
 }
 
 /** Accuracy of every block's output, a column per encoder. */

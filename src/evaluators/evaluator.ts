@@ -26,11 +26,11 @@ export interface Splits {
 
 export interface Score {
   readonly name: string;
-  /** Share of correct answers on the test split, in [0, 1]. */
+  /** On the test split: the share of correct answers, in [0, 1], or what else the protocol's metric is. */
   readonly value: number;
   /** Standard deviation over draws, where there are several. */
   readonly deviation?: number;
-  /** Share of correct answers on the validation split, where a choice was made on it: what compared runs are chosen by. */
+  /** The same on the validation split, where a choice was made on it: what compared runs are chosen by. */
   readonly validation?: number;
   /** The class given to each row of the test split, where there is one answer for each. */
   readonly predictions?: Int32Array;

@@ -11,8 +11,8 @@ import { statistics } from "../evaluators/statistics.ts";
 import { type Analysis, writeAnalysis } from "../run/analysis.ts";
 import { messageOf } from "../run/errors.ts";
 import { drawAttention, drawMap, type Seen } from "./analysis-pictures.ts";
-import type { Contender } from "./evaluate.ts";
-import { insideOf, type InsideOptions, openEncoder } from "./inside.ts";
+import type { Candidate } from "./candidates.ts";
+import { resolveInside, type InsideOptions, openEncoder } from "./inside.ts";
 import { type TaskOptions, tasksOf } from "./tasks.ts";
 
 export interface AnalyseOptions extends InsideOptions, TaskOptions {
@@ -26,8 +26,8 @@ export interface AnalyseOptions extends InsideOptions, TaskOptions {
  * `samples/`. Same seed, same files. Throws one sentence when there is nothing to analyse.
  */
 export async function analyse(path: string, options: AnalyseOptions = {}): Promise<Analysis> {
-  const { entrants, data, out, ...settings } = insideOf(path, options);
-  const analysis = await analyseEncoders(out, entrants, data, settings);
+  const { candidates, data, out, ...settings } = resolveInside(path, options);
+  const analysis = await analyseEncoders(out, candidates, data, settings);
   writeAnalysis(out, analysis);
   return analysis;
 }
@@ -35,7 +35,7 @@ export async function analyse(path: string, options: AnalyseOptions = {}): Promi
 /** The same of any encoders. Pictures go to `samples/` of the folder; the document is returned. */
 export async function analyseEncoders(
   dir: string,
-  entrants: readonly Contender[],
+  candidates: readonly Candidate[],
   data: SourceInput,
   { images = 600, onProgress, ...options }: Omit<AnalyseOptions, keyof InsideOptions> = {},
 ): Promise<Analysis> {
@@ -46,11 +46,11 @@ export async function analyseEncoders(
     throw new Error(problem ?? `an analysis needs two images or more, but ${all.name} shows ${readable.length}`);
   const source = subset(all, readable);
   const seen: Seen[] = [];
-  for (const [i, entrant] of entrants.entries()) {
-    onProgress?.(i, entrants.length, `${entrant.title}: looking inside`);
-    seen.push(await lookInto(entrant, source, threads));
+  for (const [i, candidate] of candidates.entries()) {
+    onProgress?.(i, candidates.length, `${candidate.title}: looking inside`);
+    seen.push(await lookInto(candidate, source, threads));
   }
-  onProgress?.(entrants.length, entrants.length, "");
+  onProgress?.(candidates.length, candidates.length, "");
   mkdirSync(join(dir, "samples"), { recursive: true });
   const map = await drawMap(dir, source, seen, seed);
   const left = all.length - readable.length;
@@ -87,9 +87,9 @@ async function readableOf(source: Source): Promise<{ readable: number[]; problem
   return { readable, ...(problem === undefined ? {} : { problem }) };
 }
 
-async function lookInto(entrant: Contender, source: Source, threads: number | undefined): Promise<Seen> {
-  const { name, title } = entrant;
-  const encoder = await openEncoder(entrant);
+async function lookInto(candidate: Candidate, source: Source, threads: number | undefined): Promise<Seen> {
+  const { name, title } = candidate;
+  const encoder = await openEncoder(candidate);
   const inside = await openInside(encoder, ["features", "tokens", "distances", "attention"], { threads });
   const found = await inside.look(source);
   await Promise.all([inside.release(), encoder.release()]);

@@ -2,13 +2,13 @@
 import { basename } from "node:path";
 import type { SourceInput } from "../data/sources/open.ts";
 import { type Encoder, loadEncoder } from "../evaluators/encoder.ts";
-import { type Contender, subjectsAt } from "./evaluate.ts";
+import { type Candidate, candidatesAt } from "./candidates.ts";
 
 export interface InsideOptions {
   /** Default: what the run was trained on. */
   readonly data?: SourceInput | undefined;
   /** Names of the encoders, as for `evaluate` (default: random and every finished stage, or the checkpoint's). */
-  readonly contenders?: readonly string[] | undefined;
+  readonly encoders?: readonly string[] | undefined;
   /** Run folders and checkpoints whose last encoders are put beside these. */
   readonly against?: readonly string[] | undefined;
   /** The folder for documents and pictures (default: the run folder; a checkpoint has none). */
@@ -16,29 +16,29 @@ export interface InsideOptions {
 }
 
 /** The options with the run's own where they leave something open. Throws when a checkpoint leaves open too much. */
-export function insideOf<O extends InsideOptions & { readonly seed?: number; readonly threads?: number }>(
+export function resolveInside<O extends InsideOptions & { readonly seed?: number; readonly threads?: number }>(
   path: string,
-  { data, contenders, against = [], out, ...rest }: O,
+  { data, encoders, against = [], out, ...rest }: O,
 ) {
-  const { entrants, recipe } = subjectsAt(path, { contenders, threads: rest.threads });
+  const { candidates, recipe } = candidatesAt(path, { encoders, threads: rest.threads });
   const { seed = recipe?.seed, threads = recipe?.threads } = rest;
   const images = data ?? recipe?.data;
   const folder = out ?? (recipe === undefined ? undefined : path);
   if (images === undefined || folder === undefined)
     throw new Error(`${path} is a checkpoint without a run: say which images to look at, and which folder to write to`);
-  const own = entrants.filter(({ name }) => contenders !== undefined || name !== "pixels"); // they have no inside
-  const others = against.map((other, i): Contender => ({
+  const own = candidates.filter(({ name }) => encoders !== undefined || name !== "pixels"); // they have no inside
+  const others = against.map((other, i): Candidate => ({
     name: `against-${i + 1}`,
     title: basename(other, ".safetensors"),
     open: () => loadEncoder(other, { threads }),
   }));
-  return { ...rest, seed, threads, entrants: [...own, ...others], data: images, out: folder };
+  return { ...rest, seed, threads, candidates: [...own, ...others], data: images, out: folder };
 }
 
-/** An entrant that has layers. Throws when it has none. */
-export async function openEncoder({ title, open }: Contender): Promise<Encoder> {
+/** A candidate that has layers. Throws when it has none. */
+export async function openEncoder({ title, open }: Candidate): Promise<Encoder> {
   const opened = await open();
   if ("model" in opened) return opened;
   await opened.release();
-  throw new Error(`${title} have no layers to look into; leave them out of the contenders`);
+  throw new Error(`${title} have no layers to look into; leave them out of the encoders`);
 }

@@ -3,8 +3,8 @@ import { byLayer } from "../evaluators/by-layer.ts";
 import type { Features } from "../evaluators/evaluator.ts";
 import { defineSource, kindOf, type SourceInput } from "../data/sources/open.ts";
 import { type Layers, writeLayers } from "../run/layers.ts";
-import type { Contender } from "./evaluate.ts";
-import { insideOf, type InsideOptions, openEncoder } from "./inside.ts";
+import type { Candidate } from "./candidates.ts";
+import { resolveInside, type InsideOptions, openEncoder } from "./inside.ts";
 import { type TaskOptions, tasksOf } from "./tasks.ts";
 
 export interface LayersOptions extends TaskOptions {
@@ -18,15 +18,15 @@ const manyImages = 5000;
 
 /** Asks the encoders of a run folder, or that of one checkpoint file, and writes `layers.json`. */
 export async function evaluateLayers(path: string, options: LayersOptions & InsideOptions = {}): Promise<Layers> {
-  const { entrants, data, out, ...settings } = insideOf(path, options);
-  const layers = await measureLayers(entrants, data, settings);
+  const { candidates, data, out, ...settings } = resolveInside(path, options);
+  const layers = await measureLayers(candidates, data, settings);
   writeLayers(out, layers);
   return layers;
 }
 
-/** The same of any encoders; the document is returned. Throws one sentence when the images allow no question, or a contender is no encoder. */
+/** The same of any encoders; the document is returned. Throws one sentence when the images allow no question, or a candidate is no encoder. */
 export async function measureLayers(
-  entrants: readonly Contender[],
+  candidates: readonly Candidate[],
   data: SourceInput,
   { protocol = "knn", onProgress, ...options }: LayersOptions = {},
 ): Promise<Layers> {
@@ -35,15 +35,15 @@ export async function measureLayers(
   const task = tasks.find((each) => each.protocol === protocol);
   if (task === undefined) throw new Error(reason ?? `${protocol} cannot be measured on these images`);
   const encoders: Layers["encoders"] = [];
-  for (const [i, entrant] of entrants.entries()) {
-    const { name, title } = entrant;
-    onProgress?.(i, entrants.length, `${title}: ${task.label} by layer`);
-    const encoder = await openEncoder(entrant);
+  for (const [i, candidate] of candidates.entries()) {
+    const { name, title } = candidate;
+    onProgress?.(i, candidates.length, `${title}: ${task.label} by layer`);
+    const encoder = await openEncoder(candidate);
     const ask = (features: Features) => task.run({ features: async () => features });
     const scores = await byLayer(encoder, source, ask, { threads: options.threads });
     await encoder.release();
     encoders.push({ name, title, scores });
   }
-  onProgress?.(entrants.length, entrants.length, "");
+  onProgress?.(candidates.length, candidates.length, "");
   return { data: source.name, protocol, label: task.label, chance: task.chance, encoders };
 }

@@ -16,7 +16,7 @@ import { reconstruct } from "../objectives/mae.ts";
 import { listCheckpoints, readCheckpoint } from "../run/checkpoint.ts";
 import { openRun } from "../run/folder.ts";
 import { type Neighbours, type Reconstructions, writePicture, writeSamples } from "../run/samples.ts";
-import { contenders } from "./evaluate.ts";
+import { candidatesOf } from "./candidates.ts";
 import { defineRecipe, evaluationViewOf, type Recipe, type Stage } from "../recipe/recipe.ts";
 import { resolveStage } from "../recipe/stage.ts";
 import { thumbnails } from "./thumbnails.ts";
@@ -124,9 +124,9 @@ async function drawNeighbours(dir: string, recipe: Recipe, all: Source): Promise
   const view = evaluationViewOf(recipe);
   const picture = thumbnails(dir, "n", gallery, view);
 
-  const entrants = contenders(dir, recipe);
+  const candidates = candidatesOf(dir, recipe);
   const computed: Features[] = [];
-  for (const { open } of entrants) {
+  for (const { open } of candidates) {
     const { features, release } = await open();
     computed.push(await features(gallery));
     await release();
@@ -139,7 +139,7 @@ async function drawNeighbours(dir: string, recipe: Recipe, all: Source): Promise
     .slice(0, shownQueries);
   const results = queries.map((): Neighbours["queries"][number]["results"] => ({}));
   const labelled = gallery.classes.length > 0;
-  for (const [e, { name }] of entrants.entries()) {
+  for (const [e, { name }] of candidates.entries()) {
     const found = await neighbours(
       rowsOf(computed[e]!, queries),
       rowsOf(computed[e]!, readable),
@@ -161,7 +161,7 @@ async function drawNeighbours(dir: string, recipe: Recipe, all: Source): Promise
   const shown = await Promise.all(
     queries.map(async (index, q) => ({ id: gallery.id(index), image: await picture(index), results: results[q]! })),
   );
-  return { encoders: entrants.map(({ name, title }) => ({ name, title })), queries: shown };
+  return { encoders: candidates.map(({ name, title }) => ({ name, title })), queries: shown };
 }
 
 function rowsOf({ rows, width }: Features, indices: readonly number[]): Features {

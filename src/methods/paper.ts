@@ -15,7 +15,7 @@ import { presets, type VitConfig } from "../nn/vit.ts";
 import { createObjective, type ObjectiveInput, objectiveSchema } from "../objectives/kinds.ts";
 import type { RecipeInput } from "../recipe/recipe.ts";
 import { microBatchFor } from "../cost/micro-batch.ts";
-import type { ProtocolSettings } from "../measure/tasks.ts";
+import type { ProtocolSettings } from "../measure/protocols/index.ts";
 import { type ClOptions, type GraftOptions, method, type Method, type MimOptions } from "./methods.ts";
 
 interface PaperRecipe {

@@ -1,23 +1,32 @@
 /** How the report writes numbers. Fixed to English forms, so that a page does not depend on the machine's language. */
+import type { Evaluation } from "../run/evaluation.ts";
 
 /** 0.3514 → `35.1 %`, with a narrow no-break space. */
 export function percent(share: number): string {
   return `${(share * 100).toFixed(1)}\u202f%`;
 }
 
-/** A metric's value: shares as percentages, other numbers with three significant digits. */
-export function metricValue(metric: string, value: number): string {
-  return isShare(metric) ? percent(value) : compact(value);
+/** What numbers are, as a row of an evaluation says it. */
+type Numbers = Pick<Evaluation["rows"][number], "metric" | "share" | "better">;
+
+/** Shares as percentages, other numbers with three significant digits. */
+export function metricValue({ share = true }: Pick<Numbers, "share">, value: number): string {
+  return share ? percent(value) : compact(value);
 }
 
-/** The same at an axis: whole percentages without decimals. */
-export function axisValue(metric: string, value: number): string {
-  return metricValue(metric, value).replace(/\.0(?!\d)/, "");
+/** The same without the sign of per cent, for a column whose head has it (`metricTitle`). */
+export function metricNumber({ share = true }: Pick<Numbers, "share">, value: number): string {
+  return share ? (value * 100).toFixed(1) : compact(value);
 }
 
-/** Metrics that lie in [0, 1]. */
-export function isShare(metric: string): boolean {
-  return /accuracy|recall|precision|^f1|top-?\d|share|hit/i.test(metric);
+/** `accuracy, %` or `localisation error, px (lower is better)` */
+export function metricTitle({ metric, share = true, better = "higher" }: Numbers): string {
+  return `${metric}${share ? ", %" : ""}${better === "lower" ? " (lower is better)" : ""}`;
+}
+
+/** At an axis: whole percentages without decimals. */
+export function axisValue(numbers: Pick<Numbers, "share">, value: number): string {
+  return metricValue(numbers, value).replace(/\.0(?!\d)/, "");
 }
 
 /** Three significant digits: 1234.5 → `1,230`, 0.01234 → `0.0123`, 1.5e-7 → `1.5·10⁻⁷`. */

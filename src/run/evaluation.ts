@@ -11,8 +11,10 @@ export const evaluationSchema = z.object({
       /** The evaluator: knn, linear, few-shot … */
       protocol: z.string(),
       label: z.string(),
-      /** What the numbers are; `accuracy` and other shares lie in [0, 1] and are shown as percentages. */
+      /** What the numbers are, such as `accuracy`. */
       metric: z.string(),
+      /** They lie in [0, 1] and are shown as percentages (default); otherwise as they are. */
+      share: z.boolean().optional(),
       /** By column name. A column that was not measured is missing or null. */
       values: z.record(z.string(), z.number().nullable()),
       /** Standard deviation over repetitions, in the unit of `values`. */
@@ -59,7 +61,8 @@ export function merge(before: Evaluation, now: Evaluation): Evaluation {
   const isSame = (a: Row, b: Row) => a.label === b.label && a.protocol === b.protocol && a.data === b.data;
   const rows = before.rows.map((row) => {
     const again = now.rows.find((each) => isSame(each, row));
-    if (again === undefined || !isDeepStrictEqual(plain(again.settings), plain(row.settings))) return again ?? row;
+    if (again === undefined) return row;
+    if (again.metric !== row.metric || !isDeepStrictEqual(plain(again.settings), plain(row.settings))) return again;
     const both = <T>(a: Record<string, T> | undefined, b: Record<string, T> | undefined) =>
       a === undefined && b === undefined ? undefined : { ...a, ...b };
     return {

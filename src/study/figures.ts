@@ -6,7 +6,7 @@ import { axisValue } from "../report/format.ts";
 import type { Html } from "../report/html.ts";
 import { isShareOfLabels } from "../report/sections/label-efficiency.ts";
 import { cosineDomain, ridgeChart } from "../report/ridges.ts";
-import type { Entry } from "./plan.ts";
+import type { Entry } from "./design.ts";
 import type { StudyResults } from "./results.ts";
 
 export const colors: Readonly<Record<Entry, string>> = {
@@ -22,12 +22,13 @@ export const colors: Readonly<Record<Entry, string>> = {
 };
 const grey = "var(--quiet)";
 
-/** Accuracy against the number of labels: a line per method, a band of one deviation over seeds around it. */
+/** Scores against the number of labels: a line per method, a band of one deviation over seeds around it. */
 export function fewLabelsChart({ questions, baselines, entries }: StudyResults): Html | undefined {
   const asked = questions
     .flatMap(({ labels, label }, i) => (labels === undefined ? [] : [{ x: labels, i, share: isShareOfLabels(label) }]))
     .sort((a, b) => a.x - b.x);
   if (asked.length < 2) return undefined;
+  const question = questions[asked[0]!.i]!; // one protocol asks all of them, so they have one metric
   const rows = [
     ...baselines.map(({ title, scores }) => ({ title, color: grey, dashed: true, mean: scores, deviation: [] })),
     ...entries
@@ -45,19 +46,21 @@ export function fewLabelsChart({ questions, baselines, entries }: StudyResults):
   );
   if (curves.length === 0) return undefined;
   return curveChart(curves, {
-    label: "accuracy against the number of labels, by method",
+    label: `${question.metric} against the number of labels, by method`,
     xLabel: "labels per class (logarithmic)",
     width: 760,
     height: 420,
     log: true,
     zero: true,
-    format: (value) => axisValue("accuracy", value),
+    format: (value) => axisValue(question, value),
   });
 }
 
-/** k-NN, linear probe and fine-tuning of every method: a dot per seed, a stroke at their mean. */
+/** Accuracy of every method by k-NN, linear probe and fine-tuning: a dot per seed, a stroke at their mean. */
 export function methodsChart({ questions, baselines, entries }: StudyResults): Html | undefined {
-  const asked = questions.flatMap(({ protocol, short }, i) => (protocol === "few-shot" ? [] : [{ i, panel: short }]));
+  const asked = questions.flatMap(({ protocol, metric, short }, i) =>
+    protocol === "few-shot" || metric !== "accuracy" ? [] : [{ i, panel: short }],
+  );
   const rows = [
     ...baselines.map(({ title, scores }) => ({
       title,

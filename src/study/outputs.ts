@@ -4,7 +4,7 @@ import { writeFileAtomic } from "../run/atomic.ts";
 import type { Environment } from "../run/environment.ts";
 import { writeJson } from "../run/json.ts";
 import { conflictChart, fewLabelsChart, methodsChart, standalone } from "./figures.ts";
-import type { StudyOptions } from "./plan.ts";
+import type { StudyOptions } from "./design.ts";
 import { renderStudy } from "./report.ts";
 import type { StudyResults } from "./results.ts";
 import { csvTable, markdownTable } from "./table.ts";

@@ -1,13 +1,13 @@
 /** The study on one page. */
 import { basename } from "node:path";
 import type { Environment } from "../run/environment.ts";
-import { compact, count, gibibytes } from "../report/format.ts";
+import { compact, count, gibibytes, metricNumber } from "../report/format.ts";
 import { type Html, html } from "../report/html.ts";
 import { page } from "../report/page.ts";
 import { colors, conflictChart, fewLabelsChart, methodsChart } from "./figures.ts";
-import type { StudyOptions } from "./plan.ts";
+import type { StudyOptions } from "./design.ts";
 import type { Statement, StudyResults } from "./results.ts";
-import { linesOf } from "./table.ts";
+import { headOf, linesOf } from "./table.ts";
 
 export function renderStudy(study: StudyOptions, results: StudyResults, environment: Environment): string {
   const sections = [
@@ -86,7 +86,7 @@ function header(study: StudyOptions, { entries }: StudyResults, environment: Env
 
 function statements(list: readonly Statement[]): Html | undefined {
   if (list.length === 0) return undefined;
-  const points = (share: number) => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)}`;
+  const signed = (of: Statement, value: number) => `${value < 0 ? "−" : "+"}${metricNumber(of, Math.abs(value))}`;
   return html`<section id="claims">
     <h2>What the paper says, and what came out here</h2>
     <p class="lead">
@@ -95,16 +95,19 @@ function statements(list: readonly Statement[]): Html | undefined {
     </p>
     <table style="--columns: 2">
       <tbody>
-        ${list.map(
-          ({ claim, compared, comparison: { difference, error }, verdict }) =>
-            html`<tr>
-              <th scope="row">${claim}<small>${compared}</small></th>
-              <td>
-                ${points(difference)}${error !== undefined && html` <small>± ${(100 * error).toFixed(1)}</small>`}
-              </td>
-              <td>${verdict === "within noise" ? verdict : html`<b>${verdict}</b>`}</td>
-            </tr>`,
-        )}
+        ${list.map((statement) => {
+          const { claim, compared, verdict } = statement;
+          const { difference, error } = statement.comparison;
+          return html`<tr>
+            <th scope="row">${claim}<small>${compared}</small></th>
+            <td>
+              ${signed(statement, difference)}${
+                error !== undefined && html` <small>± ${metricNumber(statement, error)}</small>`
+              }
+            </td>
+            <td>${verdict === "within noise" ? verdict : html`<b>${verdict}</b>`}</td>
+          </tr>`;
+        })}
       </tbody>
     </table>
   </section>`;
@@ -113,12 +116,14 @@ function statements(list: readonly Statement[]): Html | undefined {
 function table(results: StudyResults): Html | undefined {
   const { questions, entries, baselines } = results;
   const tuned = questions.find(({ protocol }) => protocol === "fine-tune");
+  const others = questions.some(({ metric }) => metric !== "accuracy");
   if (questions.length === 0) return undefined;
   const dots = [...baselines.map(() => "var(--base-1)"), ...entries.map(({ entry }) => colors[entry])];
   return html`<section id="results">
     <h2>What the encoders are worth</h2>
     <p class="lead">
-      Accuracy in per cent on the test split, mean and deviation over seeds. Bold is the best of a
+      Accuracy in per cent${others && ", where a column says nothing else,"} on the test split, mean and deviation over
+      seeds. Bold is the best of a
       column.${tuned !== undefined && html` The last column is ${tuned.label}: there the whole encoder learns.`}
     </p>
     <div class="wide">
@@ -127,7 +132,7 @@ function table(results: StudyResults): Html | undefined {
           <tr>
             <th></th>
             <th scope="col">budget</th>
-            ${questions.map(({ short }) => html`<th scope="col">${short}</th>`)}
+            ${questions.map((question) => html`<th scope="col">${headOf(question)}</th>`)}
           </tr>
         </thead>
         <tbody>
@@ -136,12 +141,13 @@ function table(results: StudyResults): Html | undefined {
               html`<tr>
                 <th scope="row"><i style="background: ${dots[i]}"></i>${title}</th>
                 <td>${spent !== undefined && `${Math.round(100 * spent)}\u{a0}%`}</td>
-                ${values.map(({ mean, deviation, best }) => {
+                ${values.map(({ mean, deviation, best }, column) => {
                   if (mean === null) return html`<td>–</td>`;
-                  const shown = (100 * mean).toFixed(1);
+                  const question = questions[column]!;
+                  const shown = metricNumber(question, mean);
                   return html`<td>
                     ${best ? html`<b>${shown}</b>` : shown}${
-                      deviation !== null && html` <small>± ${(100 * deviation).toFixed(1)}</small>`
+                      deviation !== null && html` <small>± ${metricNumber(question, deviation)}</small>`
                     }
                   </td>`;
                 })}

@@ -18,8 +18,10 @@ import {
   spentOf,
   type StudyOptions,
   titleOf,
-} from "./plan.ts";
+} from "./design.ts";
 import { compare, type Comparison, deviation, mean, type Verdict, verdictOf } from "./compare.ts";
+
+type Row = Evaluation["rows"][number];
 
 /** A column of the table. */
 export interface Question {
@@ -28,11 +30,15 @@ export interface Question {
   /** The label's beginning, for headings. */
   readonly short: string;
   /** Mean number of labels per class, where these are few. */
-  readonly labels?: number;
-  readonly chance?: number;
+  readonly labels?: number | undefined;
+  readonly chance?: number | undefined;
+  /** What its scores are; `share` and `better` as in an evaluation. */
+  readonly metric: string;
+  readonly share?: Row["share"];
+  readonly better?: Row["better"];
 }
 
-/** A row of the table. Lists of scores go by question, null where there is none; scores are shares in [0, 1]. */
+/** A row of the table. Lists of scores go by question, null where there is none. */
 export interface EntryResult {
   readonly entry: Entry;
   readonly title: string;
@@ -66,10 +72,10 @@ export interface Statement {
   /** What was compared, as `k-NN: MIM → CL minus MTL`. */
   readonly compared: string;
   readonly comparison: Comparison;
+  /** Whether the difference is one of shares (default). */
+  readonly share?: Row["share"];
   readonly verdict: Verdict;
 }
-
-type Row = Evaluation["rows"][number];
 
 export interface StudyResults {
   readonly questions: readonly Question[];
@@ -99,7 +105,7 @@ export interface Known {
   readonly baselines?: Evaluation;
 }
 
-/** What the plan needs of what is known. */
+/** What the design needs of what is known. */
 export function outcomesOf({ evaluations, failures }: Known): Outcomes {
   const failed = [...failures].map(([cell, reason]): [string, Outcome] => [cell, { failed: reason }]);
   const done = [...evaluations].map(([cell, evaluation]): [string, Outcome] => [cell, validationOf(evaluation)]);
@@ -107,7 +113,7 @@ export function outcomesOf({ evaluations, failures }: Known): Outcomes {
 }
 
 function validationOf({ rows, columns }: Evaluation): Outcome {
-  const row = rows.find(({ protocol }) => protocol === "knn");
+  const row = rows.find(({ protocol, metric }) => protocol === "knn" && metric === "accuracy");
   const validation = row?.validation?.[columns[0]!.name];
   if (validation === undefined) throw new Error("the evaluation of a cell has no k-NN accuracy on a validation split");
   return { validation };
@@ -184,12 +190,15 @@ function questionsOf(evaluation: Evaluation | undefined, options: StudyOptions):
   const first = (name: string) => rows.find(({ protocol }) => protocol === name) ?? [];
   const few = rows.filter(({ protocol }) => protocol === "few-shot");
   const wanted = [first("knn"), first("linear"), few, fineTuningIn(evaluation, options) ?? []].flat();
-  return wanted.map(({ protocol, label, labels, chance }) => ({
+  return wanted.map(({ protocol, label, labels, chance, metric, share, better }) => ({
     protocol,
     label,
     short: label.split(/,| \(/)[0]!,
-    ...(labels === undefined ? {} : { labels }),
-    ...(chance === undefined ? {} : { chance }),
+    labels,
+    chance,
+    metric,
+    share,
+    better,
   }));
 }
 
@@ -204,18 +213,22 @@ const measures = {
 type Measure = keyof typeof measures;
 
 function statementsOf(questions: readonly Question[], entries: readonly EntryResult[]): Statement[] {
+  const questionOf = (measure: Measure) => questions.find(measures[measure].asks);
+  const isLowerBetter = (measure: Measure) => questionOf(measure)?.better === "lower";
   const of = (name: Entry, measure: Measure) => bySeed(questions, entries, name, measure);
   const state = (claim: string, measure: Measure, better: Entry | undefined, worse: Entry | undefined): Statement[] => {
     if (better === undefined || worse === undefined) return [];
-    const compared = `${measures[measure].title}: ${titleOf(better)} minus ${titleOf(worse)}`;
-    const comparison = compare(of(better, measure), of(worse, measure));
-    return comparison === undefined ? [] : [{ claim, compared, comparison, verdict: verdictOf(comparison) }];
+    const [high, low] = isLowerBetter(measure) ? [worse, better] : [better, worse];
+    const compared = `${measures[measure].title}: ${titleOf(high)} minus ${titleOf(low)}`;
+    const comparison = compare(of(high, measure), of(low, measure));
+    if (comparison === undefined) return [];
+    return [{ claim, compared, comparison, share: questionOf(measure)?.share, verdict: verdictOf(comparison) }];
   };
   const ranked = (measure: Measure, names: readonly Entry[]) =>
     names
       .map((name) => ({ name, values: [...of(name, measure).values()] }))
       .filter(({ values }) => values.length > 0)
-      .sort((a, b) => mean(b.values) - mean(a.values))
+      .sort((a, b) => (isLowerBetter(measure) ? -1 : 1) * (mean(b.values) - mean(a.values)))
       .map(({ name }) => name);
   const best = (claim: string, measure: Measure) =>
     state(claim, measure, "layer-grafted", ranked(measure, ["mim", "cl", "mtl", "mim-to-cl", "cl-to-mim"])[0]);

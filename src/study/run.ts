@@ -18,12 +18,13 @@ import { messageOf } from "../run/errors.ts";
 import { type Evaluation, evaluationSchema, merge, readEvaluation } from "../run/evaluation.ts";
 import { readJson, writeJson } from "../run/json.ts";
 import { measureConflict } from "../measure/conflict.ts";
-import { baselines as baselinesOf, evaluate, evaluateEncoders } from "../measure/evaluate.ts";
+import { baselines as baselinesOf } from "../measure/candidates.ts";
+import { evaluate, evaluateEncoders } from "../measure/evaluate.ts";
 import type { TrainEvent } from "../train/events.ts";
 import { pretrain } from "../train/pretrain.ts";
 import { defineRecipe } from "../recipe/recipe.ts";
 import { writeOutputs } from "./outputs.ts";
-import { type Cell, cellCount, readyCells, recipeOf, type StudyOptions } from "./plan.ts";
+import { type Cell, cellCount, readyCells, recipeOf, type StudyOptions } from "./design.ts";
 import { fineTuningIn, type Known, outcomesOf, resultsOf, type StudyResults } from "./results.ts";
 
 export interface RunOptions {
@@ -258,7 +259,7 @@ async function runCell(options: RunOptions, cell: Cell): Promise<Evaluation | un
   }
   tell("evaluating");
   pruneCheckpoints(dir, { keep: 1 }); // only the final one is of use now
-  const evaluation = await evaluate(dir, { ...questions(study, jobs), contenders: ["last"] });
+  const evaluation = await evaluate(dir, { ...questions(study, jobs), encoders: ["last"] });
   tell("done");
   return evaluation;
 }
@@ -267,7 +268,7 @@ async function runCell(options: RunOptions, cell: Cell): Promise<Evaluation | un
 async function fineTuneCell({ out, study, jobs = 1, onEvent }: RunOptions, cell: string): Promise<Evaluation> {
   const dir = cellFolder(out, cell);
   onEvent?.({ kind: "cell", cell, state: "fine-tuning" });
-  await evaluate(dir, { ...fineTuning(study, jobs), contenders: ["last"] });
+  await evaluate(dir, { ...fineTuning(study, jobs), encoders: ["last"] });
   onEvent?.({ kind: "cell", cell, state: "fine-tuned" });
   return readEvaluation(dir)!;
 }

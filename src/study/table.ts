@@ -1,5 +1,9 @@
-/** The study's table as text. Accuracies in per cent, mean ± deviation over seeds, the best of a column bold. */
-import type { StudyResults } from "./results.ts";
+/**
+ * The study's table as text: mean ± deviation over seeds, the best of a column bold. Numbers are accuracies in per cent
+ * where the head of a column says nothing else.
+ */
+import { metricNumber, metricTitle } from "../report/format.ts";
+import type { Question, StudyResults } from "./results.ts";
 
 /** A line of the table: a method, or something that was measured once. */
 export interface Line {
@@ -15,7 +19,10 @@ export interface Line {
 
 /** The table's lines: baselines, then first stages and methods. */
 export function linesOf({ baselines, entries, questions }: StudyResults): Line[] {
-  const best = questions.map((_, i) => Math.max(...entries.map(({ mean }) => mean[i] ?? Number.NEGATIVE_INFINITY)));
+  const best = questions.map(({ better }, i) => {
+    const means = entries.flatMap(({ mean }) => mean[i] ?? []);
+    return better === "lower" ? Math.min(...means) : Math.max(...means);
+  });
   return [
     ...baselines.map(({ title, scores }) => ({
       title,
@@ -31,24 +38,35 @@ export function linesOf({ baselines, entries, questions }: StudyResults): Line[]
 
 /** For GitHub and other places that read Markdown. */
 export function markdownTable(results: StudyResults): string {
-  const heads = ["accuracy, %", "budget", ...results.questions.map(({ short }) => short)];
-  const lines = linesOf(results).map(({ title, spent, values }) => [
-    title,
-    spent === undefined ? "" : `${Math.round(100 * spent)} %`,
-    ...values.map(({ mean, deviation, best }) => {
-      const shown = formatScore(mean, deviation);
-      return best ? `**${shown}**` : shown;
-    }),
-  ]);
-  return markdown([heads, ...lines]);
+  return markdown(tableRows(results, (shown, best) => (best ? `**${shown}**` : shown)));
 }
 
-/** For programs: one line per method and seed, and one per baseline; accuracies as shares. */
+/** The table as text by row, heads first; `mark` writes a score, which may be the best of its column. */
+export function tableRows(results: StudyResults, mark: (shown: string, best: boolean) => string): string[][] {
+  const { questions } = results;
+  return [
+    ["accuracy, %", "budget", ...questions.map(headOf)],
+    ...linesOf(results).map(({ title, spent, values }) => [
+      title,
+      spent === undefined ? "" : `${Math.round(100 * spent)} %`,
+      ...values.map(({ mean, deviation, best }, i) => mark(formatScore(questions[i]!, mean, deviation), best)),
+    ]),
+  ];
+}
+
+/** For programs: one line per method and seed, and one per baseline; shares as numbers from 0 to 1. */
 export function csvTable({ questions, baselines, entries }: StudyResults): string {
   const quote = (text: string) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const text = (value: string | number | null) => (value === null ? "" : String(value));
   const lines = [
-    ["method", "seed", "learning rate", "epochs", "budget", ...questions.map(({ label }) => label)],
+    [
+      "method",
+      "seed",
+      "learning rate",
+      "epochs",
+      "budget",
+      ...questions.map(({ label, metric }) => (metric === "accuracy" ? label : `${label}: ${metric}`)),
+    ],
     ...baselines.map(({ title, scores }) => [title, "", "", "", "", ...scores.map(text)]),
     ...entries.flatMap(({ title, learningRate, epochs, spent, seeds }) =>
       seeds.map(({ seed, scores }) => [title, seed, learningRate ?? null, epochs, spent, ...scores].map(text)),
@@ -57,11 +75,17 @@ export function csvTable({ questions, baselines, entries }: StudyResults): strin
   return lines.map((line) => `${line.map(quote).join(",")}\n`).join("");
 }
 
+/** `k-NN`, or `1 label per class: loss (lower is better)` of another metric than accuracy. */
+export function headOf(question: Question): string {
+  const { short, metric } = question;
+  return metric === "accuracy" ? short : `${short}: ${metricTitle(question)}`;
+}
+
 /** `45.1 ± 0.6`, `45.1` or `–` */
-export function formatScore(mean: number | null, deviation: number | null): string {
+export function formatScore(question: Question, mean: number | null, deviation: number | null): string {
   if (mean === null) return "–";
-  const share = (value: number) => (100 * value).toFixed(1);
-  return deviation === null ? share(mean) : `${share(mean)} ± ${share(deviation)}`;
+  const shown = metricNumber(question, mean);
+  return deviation === null ? shown : `${shown} ± ${metricNumber(question, deviation)}`;
 }
 
 function markdown(lines: readonly (readonly string[])[]): string {

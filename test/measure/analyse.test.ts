@@ -9,7 +9,8 @@ import { listCheckpoints } from "../../src/run/checkpoint.ts";
 import { readEvaluation } from "../../src/run/evaluation.ts";
 import { readLayers } from "../../src/run/layers.ts";
 import { analyse } from "../../src/measure/analyse.ts";
-import { baselines, contenders, evaluate } from "../../src/measure/evaluate.ts";
+import { baselines, candidatesOf } from "../../src/measure/candidates.ts";
+import { evaluate } from "../../src/measure/evaluate.ts";
 import { evaluateLayers, measureLayers } from "../../src/measure/layers.ts";
 import { defineRecipe } from "../../src/recipe/recipe.ts";
 import { temporary, tiny, trainHere } from "../train/tiny.ts";
@@ -87,12 +88,12 @@ describe("the analysis of a run", () => {
     await evaluate(run, { data, protocols: ["knn", "linear"] });
     const [byKnn, byLinear] = readEvaluation(run)!.rows;
     const recipe = defineRecipe(tiny());
-    const entrants = contenders(run, recipe, ["mim", "cl"]);
+    const candidates = candidatesOf(run, recipe, ["mim", "cl"]);
     for (const [protocol, row] of [
       ["knn", byKnn],
       ["linear", byLinear],
     ] as const) {
-      const { encoders, label, chance } = await measureLayers(entrants, data, { protocol, threads: 1 });
+      const { encoders, label, chance } = await measureLayers(candidates, data, { protocol, threads: 1 });
       expect([label, chance]).toEqual([row!.label, row!.chance]);
       for (const { name, scores } of encoders)
         expect(scores[2]).toEqual({ depth: 2, value: row!.values[name], validation: row!.validation![name] });
@@ -101,7 +102,7 @@ describe("the analysis of a run", () => {
 
   it("puts other runs and checkpoints beside it", async () => {
     const out = temporary();
-    const options = { data, contenders: ["last"], against: [run, checkpoint], out };
+    const options = { data, encoders: ["last"], against: [run, checkpoint], out };
     const analysis = await analyse(run, { ...options, images: 10 });
     const layers = await evaluateLayers(run, options);
     expect(analysis.encoders.map(({ name, title }) => [name, title])).toEqual([
@@ -133,8 +134,8 @@ describe("the analysis of a run", () => {
 
 describe("what cannot be analysed is told in a sentence", () => {
   it.each([
-    ["pixels", () => analyse(run, { data, contenders: ["pixels"] }), /^raw pixels have no layers to look into; /],
-    ["an unknown stage", () => analyse(run, { data, contenders: ["mae"] }), /has no mae to measure; available: random/],
+    ["pixels", () => analyse(run, { data, encoders: ["pixels"] }), /^raw pixels have no layers to look into; /],
+    ["an unknown stage", () => analyse(run, { data, encoders: ["mae"] }), /has no mae to measure; available: random/],
     ["a lone checkpoint", () => analyse(checkpoint), /is a checkpoint without a run: say which images to look at, /],
     ["no run", () => analyse("nowhere"), /^nowhere holds no run \(there is no such folder\)/],
     ["one image", () => analyse(run, { data, images: 1 }), /^an analysis needs two images or more, but .* shows 1$/],

@@ -3,7 +3,8 @@ import { expect, it } from "vitest";
 import type { SourceInput } from "../../src/data/sources/open.ts";
 import { listCheckpoints } from "../../src/run/checkpoint.ts";
 import { readEvaluation } from "../../src/run/evaluation.ts";
-import { baselines, evaluate, evaluateEncoders } from "../../src/measure/evaluate.ts";
+import { baselines } from "../../src/measure/candidates.ts";
+import { evaluate, evaluateEncoders } from "../../src/measure/evaluate.ts";
 import { defineRecipe } from "../../src/recipe/recipe.ts";
 import { tiny, trainHere } from "../train/tiny.ts";
 
@@ -22,14 +23,14 @@ it("a run is measured after every stage, beside random weights and pixels, or on
     expect(chosen ? deviations : validation).toBeUndefined();
   }
 
-  const last = await evaluate(dir, { contenders: ["last"], protocols: ["knn"] });
+  const last = await evaluate(dir, { encoders: ["last"], protocols: ["knn"] });
   expect(names(last)).toEqual(["cl"]);
   expect(last.rows[0]!.values["cl"]).toBe(all.rows[0]!.values["cl"]);
-  expect(names(await evaluate(dir, { contenders: ["mim", "pixels", "mim"], protocols: ["knn"] }))).toEqual([
+  expect(names(await evaluate(dir, { encoders: ["mim", "pixels", "mim"], protocols: ["knn"] }))).toEqual([
     "mim",
     "pixels",
   ]);
-  await expect(evaluate(dir, { contenders: ["mae"] })).rejects.toThrow(
+  await expect(evaluate(dir, { encoders: ["mae"] })).rejects.toThrow(
     / has no mae to measure; available: random, pixels, mim, cl, last$/,
   );
 
@@ -40,8 +41,8 @@ it("a run is measured after every stage, beside random weights and pixels, or on
 
 it("what is measured later is added, and another way of asking replaces the row", async () => {
   const dir = await trainHere(tiny());
-  await evaluate(dir, { protocols: ["knn"], contenders: ["pixels"] });
-  await evaluate(dir, { protocols: ["knn", "few-shot"], contenders: ["cl"], ...few });
+  await evaluate(dir, { protocols: ["knn"], encoders: ["pixels"] });
+  await evaluate(dir, { protocols: ["knn", "few-shot"], encoders: ["cl"], ...few });
   const both = readEvaluation(dir)!;
   expect(names(both)).toEqual(["pixels", "cl"]);
   const [knn, ...shots] = both.rows;
@@ -52,7 +53,7 @@ it("what is measured later is added, and another way of asking replaces the row"
   ]);
   await evaluate(dir, {
     protocols: ["linear", "few-shot"],
-    contenders: ["cl"],
+    encoders: ["cl"],
     settings: { "few-shot": { shots: [2] } },
   });
   expect(readEvaluation(dir)!.rows.map(({ label }) => label.split(",")[0])).toEqual([
@@ -62,7 +63,7 @@ it("what is measured later is added, and another way of asking replaces the row"
     "2 labels per class", // beside its own kind
     "linear probe",
   ]);
-  await evaluate(dir, { protocols: ["knn"], contenders: ["cl"], settings: { knn: { ks: [1] } } });
+  await evaluate(dir, { protocols: ["knn"], encoders: ["cl"], settings: { knn: { ks: [1] } } });
   expect(Object.keys(readEvaluation(dir)!.rows[0]!.values)).toEqual(["cl"]);
 });
 
@@ -81,7 +82,7 @@ it("a checkpoint file is measured beside what it must beat, and writes nothing",
 
 it("other images than the run's are named in the rows, which stand beside the run's own", async () => {
   const dir = await trainHere(tiny());
-  const options = { protocols: ["knn" as const], contenders: ["cl"] };
+  const options = { protocols: ["knn" as const], encoders: ["cl"] };
   await evaluate(dir, options);
   const other = await evaluate(dir, { ...options, data: { ...tiny().data, length: 36 } as SourceInput });
   expect(other.rows[0]!.data).toBe("synthetic");
@@ -101,6 +102,6 @@ it("a run without a finished stage has only what was there before", async () => 
   await expect(evaluate(dir)).rejects.toThrow(
     /^no stage of the run in .* has ended yet; let it train to the end first$/,
   );
-  await expect(evaluate(dir, { contenders: ["last"] })).rejects.toThrow("available: random, pixels");
-  expect(names(await evaluate(dir, { contenders: ["pixels"], protocols: ["knn"] }))).toEqual(["pixels"]);
+  await expect(evaluate(dir, { encoders: ["last"] })).rejects.toThrow("available: random, pixels");
+  expect(names(await evaluate(dir, { encoders: ["pixels"], protocols: ["knn"] }))).toEqual(["pixels"]);
 });

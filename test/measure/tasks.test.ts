@@ -1,37 +1,11 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { emojiSpec, openEmoji } from "../../src/data/sources/emoji/source.ts";
-import { encodePng } from "../../src/data/formats/png.ts";
-import { openSource } from "../../src/data/sources/open.ts";
 import type { Features } from "../../src/evaluators/evaluator.ts";
-import { type Task, tasksOf } from "../../src/measure/tasks.ts";
-import { temporaryFolder } from "../run/temporary.ts";
-
-/** A folder of one-colour images: class name → how many. */
-async function folderOf(counts: Readonly<Record<string, number>>): Promise<string> {
-  const dir = temporaryFolder();
-  for (const [c, [name, count]] of Object.entries(counts).entries()) {
-    mkdirSync(join(dir, name), { recursive: true });
-    for (let i = 0; i < count; i++) {
-      const data = new Uint8Array(48).fill(60 * c + i);
-      writeFileSync(join(dir, name, `${i}.png`), await encodePng({ width: 4, height: 4, data }));
-    }
-  }
-  return dir;
-}
-
-/** Features that point the way of the class, so that every protocol can be right. */
-async function perfect(path: string, unreadable: Features["unreadable"] = []): Promise<Features> {
-  const { length, label } = await openSource({ kind: "folder", path });
-  const rows = new Float32Array(length * 3);
-  for (let i = 0; i < length; i++) rows.set([Number(label(i) === 0), Number(label(i) === 1), 0], 3 * i);
-  for (const { index } of unreadable) rows.set([0, 0, 0], 3 * index);
-  return { rows, count: length, width: 3, unreadable };
-}
+import { type ListedTask, tasksOf } from "../../src/measure/tasks.ts";
+import { folderOf, perfect } from "./folder.ts";
 
 /** Those that take a moment. */
-const onFeatures = (tasks: readonly Task[]) =>
+const onFeatures = (tasks: readonly ListedTask[]) =>
   tasks.filter(({ needs, protocol }) => needs === "features" && protocol !== "linear-sweep");
 
 describe("a folder with classes", () => {
@@ -75,40 +49,6 @@ describe("a folder with classes", () => {
     expect(await found("few-shot").run({ features })).toMatchObject({ value: 1, labels: 7 });
     expect(found("few-shot").label).toBe("50 % of labels, 2 classes");
     expect(found("fine-tune")).toMatchObject({ label: "fine-tuning (full), 2 classes", needs: "encoder" });
-  });
-
-  it("takes the few labels from a split file, whose images may be unreadable or missing", async () => {
-    const path = await folderOf({ a: 20, b: 20 });
-    const { tasks: all, source } = await tasksOf({ kind: "folder", path });
-    const { train } = all[0]!.question!.rows;
-    const names = train.map((row) => source.id(row)).filter((id) => /\/1?[0-7]\.png$/.test(id));
-    const file = join(temporaryFolder(), "few.txt");
-    writeFileSync(file, names.map((name) => `train/${name} ${name[0] === "a" ? 7 : 3}\r\n`).join(""));
-    const settings = { "few-shot": { shots: [file] } };
-    const [task] = (await tasksOf({ kind: "folder", path }, { settings })).tasks.filter(
-      ({ protocol }) => protocol === "few-shot",
-    ) as [Task];
-    expect(task.label).toBe("labels of few.txt, 2 classes");
-    const score = await task.run({ features: () => perfect(path) });
-    expect(score).toMatchObject({ value: 1, labels: names.length / 2 });
-    expect(score.deviation).toBeUndefined();
-
-    // Rows are counted in what is left when an image cannot be read.
-    const unlisted = train.find((row) => !names.includes(source.id(row)))!;
-    const reason = { index: unlisted, id: source.id(unlisted), reason: "broken" };
-    expect((await task.run({ features: () => perfect(path, [reason]) })).value).toBe(1);
-    const listed = train.find((row) => names.includes(source.id(row)))!;
-    const bad = { index: listed, id: source.id(listed), reason: "broken" };
-    const less = await task.run({ features: () => perfect(path, [bad]) });
-    expect(less.labels).toBe((names.length - 1) / 2);
-    const strange = join(temporaryFolder(), "strange.txt");
-    writeFileSync(strange, `${readFileSync(file, "utf8")}a/999.png 7\n`);
-    const [lost] = (
-      await tasksOf({ kind: "folder", path }, { settings: { "few-shot": { shots: [strange] } } })
-    ).tasks.filter(({ protocol }) => protocol === "few-shot");
-    await expect(lost!.run({ features: () => perfect(path) })).rejects.toThrow(
-      /^1 of the \d+ images that .*strange\.txt lists are not among the 28 training images \(those of validation and test do not count\); the first: a\/999\.png$/,
-    );
   });
 
   it("is split by the seed, class by class, without an image on two sides", async () => {

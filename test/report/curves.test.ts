@@ -63,4 +63,6 @@ it("labels needed are read off the line", () => {
   expect(labelsFor(line, 0.2)).toBe("about 3.2"); // 10 ** 0.5
   expect(labelsFor(line, 0.5)).toBe("about 100");
   expect(labelsFor(line, 0.05)).toBe("1 or fewer");
+  const falling = { ...line, points: line.points.map(({ x, y }) => ({ x, y: -y })) };
+  expect(labelsFor(falling, -0.2, "lower")).toBe("about 3.2");
 });

@@ -3,6 +3,8 @@ import {
   compact,
   count,
   duration,
+  metricNumber,
+  metricTitle,
   metricValue,
   percent,
   scientific,
@@ -13,8 +15,12 @@ import { escape, html } from "../../src/report/html.ts";
 
 test.each([
   [percent(0.3514), "35.1\u202f%"],
-  [metricValue("recall@1", 1), "100.0\u202f%"],
-  [metricValue("loss", 1.2345), "1.23"],
+  [metricValue({ share: true }, 1), "100.0\u202f%"],
+  [metricValue({ share: false }, 1.2345), "1.23"],
+  [metricNumber({}, 0.3514), "35.1"],
+  [metricNumber({ share: false }, 1.2345), "1.23"],
+  [metricTitle({ metric: "accuracy" }), "accuracy, %"],
+  [metricTitle({ metric: "loss", share: false, better: "lower" }), "loss (lower is better)"],
   [compact(0), "0"],
   [compact(1234.5), "1,230"],
   [compact(0.01234), "0.0123"],

@@ -78,7 +78,14 @@ export function fillRun(dir: string): void {
         deviations: { "<mim>": 0.02, grafted: 0.03 },
         chance: 0.1,
       })),
-      { protocol: "loss", label: "Loss", metric: "loss", values: { "<mim>": 1.5, grafted: 2 }, better: "lower" },
+      {
+        protocol: "loss",
+        label: "Loss",
+        metric: "loss",
+        share: false,
+        values: { "<mim>": 1.5, grafted: 2 },
+        better: "lower",
+      },
     ],
     notes: ["<script>alert(1)</script>"],
   });

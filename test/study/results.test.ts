@@ -3,7 +3,7 @@ import { type Method, methods } from "../../src/methods/methods.ts";
 import { distribution } from "../../src/evaluators/conflict.ts";
 import type { Conflict } from "../../src/run/conflict.ts";
 import type { Evaluation } from "../../src/run/evaluation.ts";
-import { type Cell, type Outcome, readyCells, type StudyOptions } from "../../src/study/plan.ts";
+import { type Cell, type Outcome, readyCells, type StudyOptions } from "../../src/study/design.ts";
 import { fineTuningIn, outcomesOf, resultsOf, type StudyResults } from "../../src/study/results.ts";
 import { fewLabelsChart, methodsChart, standalone } from "../../src/study/figures.ts";
 import { csvTable, markdownTable } from "../../src/study/table.ts";
@@ -35,15 +35,15 @@ function evaluation(name: string, score: number): Evaluation {
 }
 
 /** A whole study in which a cell's score is what `scoreOf` says. */
-function resultsWith(scoreOf: (cell: Cell) => number, options = study) {
+function resultsWith(scoreOf: (cell: Cell) => number, options = study, evaluate = evaluation) {
   const evaluations = new Map<string, Evaluation>();
   const failures = new Map<string, string>();
   for (let cell; (cell = readyCells(options, outcomesOf({ evaluations, failures }))[0]) !== undefined;) {
     const score = scoreOf(cell);
     if (Number.isNaN(score)) failures.set(cell.id, "the loss is NaN");
-    else evaluations.set(cell.id, evaluation("last", score));
+    else evaluations.set(cell.id, evaluate("last", score));
   }
-  return resultsOf(options, { evaluations, failures, baselines: evaluation("random", 0.1) });
+  return resultsOf(options, { evaluations, failures, baselines: evaluate("random", 0.1) });
 }
 
 const paper: Record<string, number> = {
@@ -121,6 +121,41 @@ describe("the table", () => {
     ]);
     expect(lines).toContain("| random |  | 10.0 | 10.0 | 10.0 | 10.0 |");
     expect(csvTable(results).trim().split("\n")).toHaveLength(1 + 1 + 9 * 3);
+  });
+});
+
+describe("another metric than accuracy", () => {
+  // the score of `like`, turned round into an error in pixels, for few labels
+  const error = (name: string, score: number) => {
+    const asIs = evaluation(name, score);
+    const rows = asIs.rows.map((row) =>
+      row.protocol === "few-shot"
+        ? { ...row, metric: "error, px", share: false, better: "lower" as const, values: { [name]: 100 * (1 - score) } }
+        : row,
+    );
+    return { ...asIs, rows };
+  };
+  const results = resultsWith(like(paper), study, error);
+
+  it("is named in the column's head, and its best is the lowest", () => {
+    const [head, ...lines] = markdownTable(results).trim().split("\n");
+    expect(head).toContain("| 1 label per class: error, px (lower is better) |");
+    expect(lines).toContain("| random |  | 10.0 | 10.0 | 90 | 90 |");
+    expect(lines.filter((line) => line.includes("**"))).toEqual([
+      "| auto-grafted | 100 % | **67.0 ± 5.0** | **67.0 ± 5.0** | **33 ± 5** | **33 ± 5** |",
+    ]);
+    expect(csvTable(results).split("\n")[0]).toContain('"1 label per class, 4 classes: error, px"');
+    expect(fewLabelsChart(results)!.text).toContain("error, px against the number of labels, by method");
+  });
+
+  it("turns what is compared round, not what is claimed", () => {
+    const claims = (of: StudyResults) => of.statements.map(({ claim, verdict }) => [claim, verdict]);
+    expect(claims(results)).toEqual(claims(resultsWith(like(paper))));
+    expect(results.statements.at(-1)).toMatchObject({
+      compared: "few labels (mean): MIM → CL minus layer-grafted",
+      share: false,
+      comparison: { difference: expect.closeTo(5, 0) as number },
+    });
   });
 });
 

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import type { StudyOptions } from "../../src/study/plan.ts";
+import type { StudyOptions } from "../../src/study/design.ts";
 import type { StudyResults } from "../../src/study/results.ts";
 import { runStudy, type StudyEvent } from "../../src/study/run.ts";
 import { temporaryFolder } from "../run/temporary.ts";

@@ -1,5 +1,5 @@
 /** A study of seconds, on synthetic images. */
-import type { StudyOptions } from "../../src/study/plan.ts";
+import type { StudyOptions } from "../../src/study/design.ts";
 
 /** 48 images, batch 8: 6 steps an epoch. */
 export const tiny: StudyOptions = {

@@ -47,7 +47,7 @@ function headline({ rows, columns }: Evaluation, colors: ReadonlyMap<string, str
   if (row === undefined) return undefined;
   const measured = columns.flatMap((column) => {
     const value = row.values[column.name];
-    return typeof value === "number" ? [{ ...column, shown: metricValue(row.metric, value) }] : [];
+    return typeof value === "number" ? [{ ...column, shown: metricValue(row, value) }] : [];
   });
   const steps = measured.filter(({ name }) => name === "random" || !isBaseline(name));
   const others = measured.filter((column) => !steps.includes(column)).map(({ title, shown }) => `${title}: ${shown}`);

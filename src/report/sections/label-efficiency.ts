@@ -1,4 +1,4 @@
-/** Accuracy against the number of labels, one line per encoder: what pre-training saves in labels. */
+/** Scores against the number of labels, one line per encoder: what pre-training saves in labels. */
 import type { Evaluation } from "../../run/evaluation.ts";
 import { type Curve, curveChart } from "../curves.ts";
 import { axisValue, compact, count, metricValue, words } from "../format.ts";
@@ -25,7 +25,7 @@ export function labelEfficiency({ columns, rows }: Evaluation, colors: ReadonlyM
             <figcaption>${titleOf(family)}</figcaption>
             ${familyChart(family, curves)}
           </figure>
-          <div class="key">${savings(curves, family[0]!.metric)}</div>
+          <div class="key">${savings(curves, family[0]!)}</div>
         </div>`,
     )}
   </section>`;
@@ -62,39 +62,44 @@ function curveOf(family: readonly Row[], name: string, title: string, color: str
 }
 
 function familyChart(family: readonly Row[], curves: readonly Curve[]): Html {
-  const { metric, chance, label } = family[0]!;
+  const [first] = family as [Row];
+  const { metric, chance, label } = first;
   return curveChart(curves, {
     label: `${metric} against the number of labels per class, by encoder`,
     xLabel: `${isShareOfLabels(label) ? "mean labels" : "labels"} per class (logarithmic)`,
     height: 300,
     log: true,
-    format: (value) => axisValue(metric, value),
+    format: (value) => axisValue(first, value),
     ...(chance === undefined ? {} : { level: { title: "chance", y: chance } }),
   });
 }
 
 /** What the best encoder needs to be as good as each of the others is with the most labels. */
-function savings(curves: readonly Curve[], metric: string): Html[] {
-  const [best, ...others] = curves.toSorted((a, b) => b.points.at(-1)!.y - a.points.at(-1)!.y) as [Curve, ...Curve[]];
+function savings(curves: readonly Curve[], row: Row): Html[] {
+  const sign = row.better === "lower" ? -1 : 1;
+  const [best, ...others] = curves.toSorted((a, b) => sign * (b.points.at(-1)!.y - a.points.at(-1)!.y)) as [
+    Curve,
+    ...Curve[],
+  ];
   const top = best.points.at(-1)!;
   return [
     html`<p>
-      <i style="background: ${best.color}"></i><strong>${best.title}</strong> reaches ${metricValue(metric, top.y)} with
+      <i style="background: ${best.color}"></i><strong>${best.title}</strong> reaches ${metricValue(row, top.y)} with
       ${count(top.x, "label")} per class.
     </p>`,
     ...others.map(({ title, color, points }) => {
       const { x, y } = points.at(-1)!;
       return html`<p>
-        <i style="background: ${color}"></i><strong>${title}</strong> reaches ${metricValue(metric, y)} with
-        ${compact(x)}; ${best.title} needs ${labelsFor(best, y)} for that.
+        <i style="background: ${color}"></i><strong>${title}</strong> reaches ${metricValue(row, y)} with ${compact(x)};
+        ${best.title} needs ${labelsFor(best, y, row.better)} for that.
       </p>`;
     }),
   ];
 }
 
 /** Where a line first comes to a height, between its points as it is drawn: straight over the logarithm of x. */
-export function labelsFor({ points }: Curve, height: number): string {
-  const at = points.findIndex(({ y }) => y >= height);
+export function labelsFor({ points }: Curve, height: number, better: Row["better"] = "higher"): string {
+  const at = points.findIndex(({ y }) => (better === "lower" ? y <= height : y >= height));
   const [before, after] = [points[at - 1], points[at]!];
   if (before === undefined) return `${compact(after.x)} or fewer`;
   const share = (height - before.y) / (after.y - before.y);

@@ -28,7 +28,7 @@ export function layers(
           label: "accuracy from the output of each block, by encoder",
           xLabel: "depth in blocks",
           height: 300,
-          format: (value) => axisValue("accuracy", value),
+          format: (value) => axisValue({ share: true }, value),
           best: true,
           titles: "elsewhere",
           ...(chance === undefined ? {} : { level: { title: "chance", y: chance } }),

@@ -1,6 +1,6 @@
 /** The evaluation table: one row per question, one column per encoder, the best value bold. */
 import type { Evaluation } from "../../run/evaluation.ts";
-import { isShare, metricValue } from "../format.ts";
+import { metricNumber, metricValue } from "../format.ts";
 import { type Html, html } from "../html.ts";
 
 type Row = Evaluation["rows"][number];
@@ -35,26 +35,27 @@ export function results(
 }
 
 function tableRow(row: Row, names: readonly string[], colors: ReadonlyMap<string, string>): Html {
-  const { label, data, metric, values, deviations, details, chance } = row;
+  const { label, data, metric, values, deviations, details, chance, better } = row;
   const numbers = names.flatMap((name) => values[name] ?? []);
-  const best = row.better === "lower" ? Math.min(...numbers) : Math.max(...numbers);
+  const best = better === "lower" ? Math.min(...numbers) : Math.max(...numbers);
   const full = Math.max(...numbers, chance ?? 0, 0);
   const width = (value: number) => `${full > 0 ? ((Math.max(0, value) / full) * 100).toFixed(1) : "0"}%`;
   return html`<tr>
     <th scope="row">
       ${data !== undefined && html`${data}: `}${label}<small
-        >${metric}${chance !== undefined && `, chance ${metricValue(metric, chance)}`}</small
+        >${metric}${better === "lower" && ", lower is better"}${
+          chance !== undefined && `, chance ${metricValue(row, chance)}`
+        }</small
       >
     </th>
     ${names.map((name) => {
       const value = values[name];
       if (typeof value !== "number") return html`<td><small>not measured</small></td>`;
-      const shown = metricValue(metric, value);
+      const shown = metricValue(row, value);
       const deviation = deviations?.[name];
       return html`<td title="${details?.[name] ?? ""}">
         ${value === best ? html`<b>${shown}</b>` : shown}${
-          typeof deviation === "number" &&
-          html` <small>± ${isShare(metric) ? (deviation * 100).toFixed(1) : metricValue(metric, deviation)}</small>`
+          typeof deviation === "number" && html` <small>± ${metricNumber(row, deviation)}</small>`
         }
         <span class="bar"
           ><i style="width: ${width(value)}; background: ${colors.get(name)}"></i>${

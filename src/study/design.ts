@@ -1,12 +1,12 @@
 /**
  * What a study trains. Every cell of its table is one training stage: a first stage that several methods share, or the
- * last stage of a method. The plan is a function of the options and of what is known so far, so a study that was stopped
+ * last stage of a method. The design is a function of the options and of what is known so far, so a study that was stopped
  * goes on by asking again.
  */
 import type { SourceInput } from "../data/sources/open.ts";
 import { method, methods, type Method, type MethodOptions } from "../methods/methods.ts";
 import { defineRecipe, type RecipeInput } from "../recipe/recipe.ts";
-import type { ProtocolSettings } from "../measure/tasks.ts";
+import type { ProtocolSettings } from "../measure/protocols/index.ts";
 import { imageWork } from "../cost/work.ts";
 import { resolveStages } from "../recipe/stage.ts";
 

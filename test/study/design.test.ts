@@ -10,7 +10,7 @@ import {
   readyCells,
   recipeOf,
   type StudyOptions,
-} from "../../src/study/plan.ts";
+} from "../../src/study/design.ts";
 import { defineRecipe } from "../../src/recipe/recipe.ts";
 import { resolveStages } from "../../src/recipe/stage.ts";
 import { imageWork } from "../../src/cost/work.ts";
@@ -50,7 +50,7 @@ function workOf(options: StudyOptions, cell: Cell, cells: readonly Cell[]): numb
   );
 }
 
-describe("a plan", () => {
+describe("a design", () => {
   const { order, outcomes } = play(all, prefer);
 
   it("trains every cell once, parents first", () => {
