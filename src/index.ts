@@ -63,7 +63,7 @@ export { exportOnnx, type OnnxOptions } from "./interop/export/onnx.ts";
 export { type Embedded, embedImages, type EmbedOptions } from "./interop/embed.ts";
 export { createFeatures, openFeatures } from "./interop/features-file.ts";
 export type { FeaturesFile } from "./interop/features.ts";
-export { type Found, nearest } from "./interop/search.ts";
+export { nearest, type SearchResult } from "./interop/search.ts";
 
 // Images.
 export { mix, type MixOptions } from "./data/augmentation/mix.ts";
