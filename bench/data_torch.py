@@ -3,7 +3,7 @@
 usage: data_torch.py FOLDER      one pass over the folder's images for each line "decode", "mae" or "mocov3" on stdin
 
 Prints {"versions": ...}, then {"images": ..., "seconds": ...} a pass, in seconds of processor time. The views are those
-of src/data/views.ts at 224 pixels; samples are stacked to batches of 16, as a loader does.
+of src/data/augmentation/views.ts at 224 pixels; samples are stacked to batches of 16, as a loader does.
 """
 
 import json

@@ -10,23 +10,14 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  evaluate,
-  method,
-  listCheckpoints,
-  pretrain,
-  type RateRule,
-  type RecipeInput,
-  type SourceInput,
-  stages,
-} from "layergraft";
+import { evaluate, method, pretrain, rates, type RateRule, type RecipeInput, runs, type SourceInput } from "layergraft";
 
 const model = { imageSize: 32, patchSize: 8, width: 96, depth: 6, heads: 3 };
 
 /** The patch projection stays as it is in both; later rules only see what earlier ones leave open. */
-const rates: Record<string, RateRule[]> = {
+const grafts: Record<string, RateRule[]> = {
   frozen: [{ match: "cls_token|patch_embed\\.|blocks\\.[0-3]\\.", frozen: true }],
-  grafted: [{ match: "patch_embed\\.", frozen: true }, ...stages(model.depth, [0.1, 0.1, 1])],
+  grafted: [{ match: "patch_embed\\.", frozen: true }, ...rates.stages(model.depth, [0.1, 0.1, 1])],
 };
 
 export async function compare(data: SourceInput, folder: string, epochs = 3): Promise<Record<string, number>> {
@@ -43,10 +34,10 @@ export async function compare(data: SourceInput, folder: string, epochs = 3): Pr
   const first: RecipeInput = { ...base, name: "mim", stages: [mim!] };
   const start = join(folder, "mim");
   await pretrain({ recipe: first, out: start });
-  const { path } = listCheckpoints(start).at(-1)!;
+  const { path } = runs.listCheckpoints(start).at(-1)!;
 
   const scores: Record<string, number> = {};
-  for (const [name, rules] of Object.entries(rates)) {
+  for (const [name, rules] of Object.entries(grafts)) {
     const recipe: RecipeInput = {
       ...base,
       name,

@@ -11,9 +11,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   evaluate,
+  evaluators,
   method,
   loadEncoder,
-  neighbours,
   openSource,
   pretrain,
   type SourceInput,
@@ -46,7 +46,7 @@ export async function quickstart(images: SourceInput, out: string, epochs = 3) {
   const encoder = await loadEncoder(out);
   const features = await encoder.features(source);
   await encoder.release();
-  const { indices, similarities } = await neighbours(features, features, 2);
+  const { indices, similarities } = await evaluators.neighbours(features, features, 2);
   for (let i = 0; i < Math.min(5, source.length); i++) {
     const at = 2 * i + Number(indices[2 * i] === i); // an image is its own nearest neighbour
     console.log(`${source.id(i)} is most like ${source.id(indices[at]!)} (${similarities[at]!.toFixed(3)})`);

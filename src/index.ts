@@ -1,4 +1,23 @@
-/** layergraft as a library: pre-train an encoder, measure it, use it. */
+/**
+ * layergraft as a library: pre-train an encoder, measure it, use it. What one starts with is here by its name; the rest
+ * stands in groups: `rates.stages(12, [0.1, 0.1, 1])`, `evaluators.knn`.
+ */
+
+// Groups.
+/** Rules by parameter name, as a recipe's `rates` takes them: how fast what learns. */
+export * as rates from "./optim/groups.ts";
+/** What a batch shows of an image, as a recipe's `views` takes it. */
+export * as views from "./data/augmentation/index.ts";
+/** What stands behind a source of images: files, indexes, split files. */
+export * as sources from "./data/sources/index.ts";
+/** Ways to measure features, one by one; `evaluate` runs them on a run. */
+export * as evaluators from "./evaluators/index.ts";
+/** Run folders: checkpoints, metrics and documents read. */
+export * as runs from "./run/index.ts";
+/** The most similar rows in a file of features. */
+export * as search from "./interop/search.ts";
+/** Random numbers by key: seed, purpose, epoch, index. */
+export * as random from "./tensor/random.ts";
 
 // Train and measure: what the command line does, as functions.
 export { assistPretrain, pretrain, type PretrainOptions, type PretrainResult } from "./train/pretrain.ts";
@@ -37,23 +56,12 @@ export {
   type StageOptions,
 } from "./methods/methods.ts";
 export { paper, paperEvaluations, type PaperOptions, paperRecipes } from "./methods/paper.ts";
-export { layerDecay, lower, stages, upper, type RateRule } from "./optim/groups.ts";
-export { presets, type VitConfig } from "./nn/vit.ts";
+export type { RateRule } from "./optim/groups.ts";
+export { presets as models, type VitConfig } from "./nn/vit.ts";
 
 // Use a trained encoder.
-export { createEncoder, type Encoder, type EncoderOptions, loadEncoder, pixelFeatures } from "./evaluators/encoder.ts";
-export type { Evaluator, EvaluatorOptions, Features, LabelledFeatures, Score, Splits } from "./evaluators/evaluator.ts";
-export { cka, gram } from "./evaluators/cka.ts";
-export { drawLabels, fewShot, type FewShotOptions, type Shots } from "./evaluators/few-shot.ts";
-export { openInside } from "./evaluators/inside.ts";
-export { knn, type KnnOptions, leaveOneOut } from "./evaluators/knn.ts";
-export { linear, type LinearOptions } from "./evaluators/linear.ts";
-export { augmentedLinearSweep, linearSweep, type SweepOptions } from "./evaluators/linear-sweep.ts";
-export { sweepRecipes } from "./evaluators/sweep-recipe.ts";
-export { mapOf } from "./evaluators/map.ts";
-export { statistics } from "./evaluators/statistics.ts";
-export { neighbours, type Neighbours } from "./evaluators/neighbours.ts";
-export { type Collection, retrieval } from "./evaluators/retrieval.ts";
+export { createEncoder, type Encoder, type EncoderOptions, loadEncoder } from "./evaluators/encoder.ts";
+export type { Evaluator, Features, Score } from "./evaluators/evaluator.ts";
 export {
   accuracy,
   type Asked,
@@ -74,42 +82,20 @@ export { exportOnnx, type OnnxOptions } from "./interop/export/onnx.ts";
 export { type Embedded, embedImages, type EmbedOptions } from "./interop/embed.ts";
 export { createFeatures, openFeatures } from "./interop/features-file.ts";
 export type { FeaturesFile } from "./interop/features.ts";
-export { type Found, nearest } from "./interop/search.ts";
 
 // Images.
-export { mix, type MixOptions } from "./data/augmentation/mix.ts";
-export { rowsOfSplitFile } from "./data/formats/image-list.ts";
-export { openFiles } from "./data/sources/files.ts";
 export type { Pixels, Source, Split } from "./data/source.ts";
-export { indexOf, openSource, type SourceInput, type SourceSpec } from "./data/sources/open.ts";
+export { openSource, type SourceInput, type SourceSpec } from "./data/sources/open.ts";
 export type { SourceKind } from "./data/sources/kind.ts";
-export type { ImageIndex } from "./data/sources/image-index.ts";
 export { subset } from "./data/sources/subset.ts";
 export { evaluationBatches } from "./data/batches/evaluation.ts";
-export {
-  type CenterView,
-  centerCrop,
-  fineTuneView,
-  maeView,
-  mocoViews,
-  noise,
-  type ViewInput,
-  type ViewSpec,
-} from "./data/augmentation/views.ts";
+export type { CenterView, ViewInput, ViewSpec } from "./data/augmentation/views.ts";
 
-// Run folders.
-export { type CheckpointName, listCheckpoints, readCheckpoint } from "./run/checkpoint.ts";
-export { type Analysis, readAnalysis } from "./run/analysis.ts";
-export { type Layers, readLayers } from "./run/layers.ts";
-export { type Conflict, readConflict } from "./run/conflict.ts";
-export { type PlannedGraft, readPlan } from "./run/graft-plan.ts";
-export { type Evaluation, readEvaluation } from "./run/evaluation.ts";
-export { type Run, openRun } from "./run/folder.ts";
-export { type MetricRow, readMetrics } from "./run/metrics.ts";
+// What stands in a run folder.
+export type { Analysis, Conflict, Evaluation, Layers, MetricRow, PlannedGraft } from "./run/index.ts";
 
-// Numbers.
+// Tensors on the host.
 export type { DType } from "./tensor/dtype.ts";
-export { fold, key, type Key, Random } from "./tensor/random.ts";
 export { decodeSafetensors, encodeSafetensors, type TensorFile } from "./tensor/safetensors.ts";
 export type { Shape } from "./tensor/shape.ts";
 export { type Tensor, tensor } from "./tensor/tensor.ts";

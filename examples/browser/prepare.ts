@@ -6,16 +6,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
-import {
-  defineRecipe,
-  exportOnnx,
-  loadEncoder,
-  openRun,
-  openSource,
-  type Pixels,
-  type Source,
-  subset,
-} from "layergraft";
+import { defineRecipe, exportOnnx, loadEncoder, openSource, type Pixels, runs, type Source, subset } from "layergraft";
 import sharp from "sharp";
 import type { Gallery } from "./gallery.ts";
 
@@ -85,7 +76,7 @@ function thumbnail({ data, width, height }: Pixels): Promise<Buffer> {
 async function main([run, folder]: readonly string[]) {
   if (run === undefined) throw new Error("which run? node dist/examples/browser/prepare.js RUN [IMAGES]");
   const data =
-    folder === undefined ? defineRecipe(openRun(run).recipe).data : ({ kind: "folder", path: folder } as const);
+    folder === undefined ? defineRecipe(runs.openRun(run).recipe).data : ({ kind: "folder", path: folder } as const);
   const out = join(dirname(dirname(dirname(import.meta.dirname))), "examples/browser/page/public");
   const count = await prepare(run, await openSource(data), out);
   console.log(`${count} images of ${basename(run)} in ${out}; now: npx vite examples/browser/page`);

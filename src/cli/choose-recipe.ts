@@ -10,18 +10,18 @@ import { resolveStage } from "../recipe/stage.ts";
 import { sourceAt } from "./data.ts";
 import { describeImport } from "./import.ts";
 import type { Output } from "./progress.ts";
-import { dashed, defined, isGiven, isMethod, methodOf, type RecipeOptions } from "./recipe-options.ts";
+import { defined, isGiven, isMethod, kebabCase, methodOf, type RecipeOptions } from "./recipe-options.ts";
 import { fitsDecoder, fitToStart, openStart, type Start, startFrom, takesFirstStage } from "./start.ts";
-import { checkpoint, firstStage, settled, written } from "./written-recipe.ts";
+import { checkpoint, firstStage, namedRecipe, withCommonOptions } from "./written-recipe.ts";
 
 /** A checked recipe, and the file of `--init` that it starts from. */
-export interface Chosen {
+export interface ChosenRecipe {
   readonly recipe: Recipe;
   readonly start?: Start;
 }
 
 /** The checked recipe, said in a few lines. Throws one sentence when the options and the images do not go together. */
-export async function chooseRecipe(images: string, options: RecipeOptions, output: Output): Promise<Chosen> {
+export async function chooseRecipe(images: string, options: RecipeOptions, output: Output): Promise<ChosenRecipe> {
   const data = await sourceAt(images);
   const source = await openSource(data);
   const count = source.length.toLocaleString("en");
@@ -33,9 +33,11 @@ export async function chooseRecipe(images: string, options: RecipeOptions, outpu
     throw new Error("--heads says how many heads the encoder in --init has; give --init too");
   const start = init === undefined ? undefined : await openStart(init, options);
   const chosenMethod = methodOf(name);
-  const chosen = isMethod(name) ? await forImages(data, source, name, options, start) : written(data, options, start);
+  const chosen = isMethod(name)
+    ? await forImages(data, source, name, options, start)
+    : namedRecipe(data, options, start);
   const skipped = start !== undefined && chosenMethod !== undefined && takesFirstStage(start, chosenMethod);
-  const recipe = settled(start === undefined || skipped ? chosen : startFrom(chosen, start.path), options);
+  const recipe = withCommonOptions(start === undefined || skipped ? chosen : startFrom(chosen, start.path), options);
   if (start !== undefined) {
     const { own, report } = start;
     if (!own) output.say(describeImport(report));
@@ -97,7 +99,7 @@ async function forImages(
   const grafting = ["parent", "rates", "layerDecay", "fixTo", "freshEnd", "endFrom", "l1Anchor"] as const;
   const unused = grafting.find((each) => isGiven(options, each));
   if (unused !== undefined && (name === "mim" || name === "cl" || name === "mtl"))
-    throw new Error(`--${dashed(unused)} says how a second stage builds on the first, but ${name} has one stage`);
+    throw new Error(`--${kebabCase(unused)} says how a second stage builds on the first, but ${name} has one stage`);
   const recipe = automatic({
     data,
     method: name,

@@ -6,7 +6,7 @@ import { addNotes } from "../run/notes.ts";
 import { defineRecipe } from "../recipe/recipe.ts";
 import { whole } from "./options.ts";
 import { createOutput } from "./progress.ts";
-import { finish, trainWithProgress } from "./session.ts";
+import { finish, trainWithProgress } from "./training.ts";
 
 interface Options {
   quick: boolean;

@@ -13,7 +13,7 @@ import { createOutput } from "./progress.ts";
 interface Options {
   data?: string;
   encoders?: string[];
-  protocol?: Asked[];
+  protocol?: AskedProtocol[];
   against?: string[];
   images?: number;
   out?: string;
@@ -38,7 +38,7 @@ export function evaluateCommand(): Command {
       "--protocol <list>",
       `comma-separated, of ${measures.join(", ")} (default: ${usualMeasures.join(", ")}); or as the paper did it: ` +
         Object.keys(paperEvaluations).join(", "),
-      parseAsked,
+      parseProtocols,
     )
     .option("--encoders <list>", "of random, pixels, a stage's name, last (default: all)", list)
     .option(
@@ -81,7 +81,7 @@ export function evaluateCommand(): Command {
 
 type PaperEvaluation = keyof typeof paperEvaluations;
 /** What `--protocol` takes: a protocol or a page, or a protocol as the paper set it. */
-type Asked = Measure | PaperEvaluation;
+type AskedProtocol = Measure | PaperEvaluation;
 const isPaper = (name: string): name is PaperEvaluation => Object.hasOwn(paperEvaluations, name);
 const protocolOf = (name: PaperEvaluation) => Object.keys(paperEvaluations[name])[0] as ProtocolName;
 
@@ -106,7 +106,7 @@ function settingsOf({ protocol = [], shots, draws, set = [] }: Options): Protoco
   return settings; // checked by tasksOf
 }
 
-function parseAsked(text: string): Asked[] {
+function parseProtocols(text: string): AskedProtocol[] {
   return list(text).map((name) => {
     if (isPaper(name)) return name;
     const found = measures.find((each) => each === name);
@@ -118,8 +118,8 @@ function parseAsked(text: string): Asked[] {
   });
 }
 
-function labelCount(word: string): number {
-  const count = Number(word);
+function labelCount(text: string): number {
+  const count = Number(text);
   if (Number.isInteger(count) && count >= 1) return count;
   throw new InvalidArgumentError("expected a whole number of at least 1, a share such as 10%, or a split file (.txt).");
 }
@@ -127,10 +127,10 @@ function labelCount(word: string): number {
 /** Numbers, shares and paths of split files. */
 function parseShots(text: string): LabelChoice[] {
   return text.split(",").map((each): LabelChoice => {
-    const word = each.trim();
-    if (word.endsWith(".txt")) return word;
-    if (!word.endsWith("%")) return labelCount(word);
-    const share = Number(word.slice(0, -1));
+    const text = each.trim();
+    if (text.endsWith(".txt")) return text;
+    if (!text.endsWith("%")) return labelCount(text);
+    const share = Number(text.slice(0, -1));
     if (!(share > 0 && share <= 100)) throw new InvalidArgumentError("expected a share above 0 % and up to 100 %.");
     return `${share}%`;
   });

@@ -120,10 +120,10 @@ function summary({ target, out, head, error }: Exported) {
   return { target, out, error, ...(head === undefined ? {} : { classes: head.classes, ...accuracy }) };
 }
 
-function oneOf<T extends string>(words: readonly T[]): (text: string) => T {
+function oneOf<T extends string>(choices: readonly T[]): (text: string) => T {
   return (text) => {
-    const found = words.find((each) => each === text);
-    if (found === undefined) throw new InvalidArgumentError(`expected one of ${words.join(", ")}.`);
+    const found = choices.find((each) => each === text);
+    if (found === undefined) throw new InvalidArgumentError(`expected one of ${choices.join(", ")}.`);
     return found;
   };
 }

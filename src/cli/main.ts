@@ -1,54 +1,8 @@
 #!/usr/bin/env node
-import { createRequire } from "node:module";
-import { Command, CommanderError } from "commander";
-import { launched } from "../collective/launch.ts";
-import { conflictCommand } from "./conflict.ts";
-import { demoCommand } from "./demo.ts";
-import { embedCommand } from "./embed.ts";
-import { evaluateCommand } from "./evaluate.ts";
-import { exportCommand } from "./export.ts";
-import { graftPlanCommand } from "./graft-plan.ts";
-import { importCommand } from "./import.ts";
-import { planCommand } from "./plan.ts";
-import { pretrainCommand } from "./pretrain.ts";
-import { rehearseCommand } from "./rehearse.ts";
-import { reportCommand } from "./report.ts";
-import { searchCommand } from "./search.ts";
-import { studyCommand } from "./study.ts";
+import { CommanderError } from "commander";
+import { createProgram } from "./program.ts";
 
-const { version } = createRequire(import.meta.url)("../../../package.json") as { version: string };
-
-const program = new Command("layergraft")
-  .description(
-    "Pre-train a vision encoder on your own unlabelled images, see what it is worth with a few labels, use it.",
-  )
-  .version(version)
-  .option("--verbose", "show stack traces of errors")
-  .addCommand(demoCommand())
-  .addCommand(pretrainCommand())
-  .addCommand(planCommand())
-  .addCommand(rehearseCommand())
-  .addCommand(evaluateCommand())
-  .addCommand(exportCommand())
-  .addCommand(importCommand())
-  .addCommand(embedCommand())
-  .addCommand(searchCommand())
-  .addCommand(conflictCommand())
-  .addCommand(studyCommand())
-  .addCommand(graftPlanCommand())
-  .addCommand(reportCommand());
-for (const command of [program, ...program.commands]) {
-  const name = command === program ? "<command>" : command.name();
-  command.exitOverride().showHelpAfterError(`(layergraft ${name} --help shows options and examples)`);
-}
-
-program.hook("preAction", (_, command) => {
-  const { size, launcher } = launched() ?? { size: 1, launcher: "" };
-  if (size > 1 && command.name() !== "pretrain")
-    throw new Error(
-      `${launcher} started ${size} processes, but layergraft ${command.name()} is one: start it without ${launcher.split(" ")[0]}`,
-    );
-});
+const program = createProgram();
 
 // `layergraft ... | head` closes the pipe early: that is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

@@ -73,7 +73,7 @@ function keep(
   output.say(`saved ${path}`);
 }
 
-/** Mistakes are shown of the encoder that was trained last, told apart by the first protocol that says what each image is. */
+/** Mistakes are shown of the encoder that was trained last, of the first protocol that says what each image is. */
 function isBetterToShow({ candidate, tested }: Measured, before: Measured | undefined): boolean {
   return tested !== undefined && candidate.name !== before?.candidate.name;
 }

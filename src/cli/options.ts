@@ -10,7 +10,7 @@ export function whole(least = 1): (text: string) => number {
   };
 }
 
-/** Parser of a whole number of at least 1, or the word `auto`. */
+/** Parser of a whole number of at least 1, or `auto`. */
 export function wholeOrAuto(text: string): number | "auto" {
   if (text === "auto") return "auto";
   const value = Number(text);

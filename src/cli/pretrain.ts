@@ -15,9 +15,9 @@ import { imagesHelp } from "./data.ts";
 import { anchor, positive, setting, share, shares, whole, wholeOrAuto } from "./options.ts";
 import { interruptible } from "./interrupt.ts";
 import { createOutput, type Output } from "./progress.ts";
-import { dashed, isGiven, methodOptions, type RecipeOptions } from "./recipe-options.ts";
-import { finish, trainWithProgress } from "./session.ts";
-import { settleStart } from "./start.ts";
+import { isGiven, kebabCase, methodOptions, type RecipeOptions } from "./recipe-options.ts";
+import { finish, trainWithProgress } from "./training.ts";
+import { runFrom } from "./start.ts";
 
 interface Options extends RecipeOptions {
   readonly out?: string;
@@ -98,7 +98,7 @@ export function pretrainCommand(): Command {
       const { data } = recipe;
       const folder = kindOf(data).folder?.(data) ?? resolve(images);
       const out = options.out ?? join("runs", basename(folder));
-      const run = start === undefined ? { recipe } : settleStart(start, recipe, out);
+      const run = start === undefined ? { recipe } : runFrom(start, recipe, out);
       if (options.dryRun) {
         output.say(JSON.stringify(recipe, null, 2));
         output.say(
@@ -140,7 +140,7 @@ async function resumeRun(images: string | undefined, { out, ...options }: Option
   );
   if (images !== undefined || given.length > 0)
     throw new Error(
-      `--resume goes on with the run as it was started; leave out ${images ?? `--${dashed(given[0]!)}`}. ` +
+      `--resume goes on with the run as it was started; leave out ${images ?? `--${kebabCase(given[0]!)}`}. ` +
         "For another recipe start a new run, with --init to use this one's weights",
     );
   const command = `layergraft ${process.argv.slice(2).join(" ")}`;

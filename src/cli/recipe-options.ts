@@ -73,7 +73,7 @@ export function methodOf(name: string): Method | undefined {
 }
 
 /** `imageSize` → `image-size`. */
-export function dashed(name: string): string {
+export function kebabCase(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 

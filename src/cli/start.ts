@@ -13,8 +13,8 @@ export interface Start extends ForeignWeights {
   readonly path: string;
 }
 
-/** What says in words what a model is; the image's size is not a part of it, since position embeddings can be resized. */
-type Body = Omit<VitConfig, "imageSize">;
+/** What makes a model the same; the image's size is not a part of it, since position embeddings can be resized. */
+type Architecture = Omit<VitConfig, "imageSize">;
 
 /** Opens the file of `--init`. Rejects with one sentence when it cannot be used, or when other options ask for another model. */
 export async function openStart(
@@ -35,11 +35,11 @@ export async function openStart(
 }
 
 function requireSame(path: string, model: VitConfig, asked: VitConfig, who: string) {
-  const body = ({ width, depth, heads, patchSize }: Body) =>
+  const architecture = ({ width, depth, heads, patchSize }: Architecture) =>
     `patch ${patchSize}, width ${width}, depth ${depth}, heads ${heads}`;
-  if (body(model) !== body(asked))
+  if (architecture(model) !== architecture(asked))
     throw new Error(
-      `${path} holds an encoder of ${body(model)}, but ${who} asks for ${body(asked)}; leave it out, or start afresh`,
+      `${path} holds an encoder of ${architecture(model)}, but ${who} asks for ${architecture(asked)}; leave it out, or start afresh`,
     );
 }
 
@@ -103,7 +103,7 @@ export function fitsDecoder({ report: { decoder } }: Start, { model, stages }: R
  * decoder that the recipe has not are written into the run's folder, so that a resumed run does not depend on the file.
  * Throws when the recipe's model is not the file's.
  */
-export function settleStart(start: Start, recipe: Recipe, out: string): Pick<PretrainOptions, "recipe" | "prepare"> {
+export function runFrom(start: Start, recipe: Recipe, out: string): Pick<PretrainOptions, "recipe" | "prepare"> {
   const { path, own, report, write, close } = start;
   const { model } = recipe;
   requireSame(path, report.model, model, "the recipe");

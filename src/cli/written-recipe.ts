@@ -10,11 +10,11 @@ import { withBatch } from "../cost/micro-batch.ts";
 import { defineRecipe, type Recipe, type RecipeInput } from "../recipe/recipe.ts";
 import { applySettings } from "./options.ts";
 import {
-  dashed,
   defined,
   isGiven,
   isMethod,
   isPaper,
+  kebabCase,
   methodOptions,
   type RecipeOptions,
   sizeOptions,
@@ -25,11 +25,11 @@ import { fitToStart, type Start, takesFirstStage } from "./start.ts";
 export function recipeWithoutImages(options: RecipeOptions): Recipe {
   if (isMethod(options.recipe))
     throw new Error(`${options.recipe} chooses model, batch and epochs for the images: give --data IMAGES`);
-  return settled(written({ kind: "synthetic" }, options), options);
+  return withCommonOptions(namedRecipe({ kind: "synthetic" }, options), options);
 }
 
 /** The checked recipe with what can be said of any. */
-export function settled(
+export function withCommonOptions(
   chosen: RecipeInput,
   { seed, threads, batch, microBatch, recompute, set = [], recipe: name }: RecipeOptions,
 ): Recipe {
@@ -41,7 +41,7 @@ export function settled(
 }
 
 /** A recipe of the paper or of a file on these images, whatever images it was written for. */
-export function written(data: SourceInput, options: RecipeOptions, start?: Start): RecipeInput {
+export function namedRecipe(data: SourceInput, options: RecipeOptions, start?: Start): RecipeInput {
   const { recipe: name, parent } = options;
   if (!isPaper(name) && !existsSync(name))
     throw new Error(
@@ -53,7 +53,7 @@ export function written(data: SourceInput, options: RecipeOptions, start?: Start
   );
   if (unused !== undefined)
     throw new Error(
-      `${name} says what --${dashed(unused)} would; change it ${isPaper(name) ? "" : "there, or "}with --set`,
+      `${name} says what --${kebabCase(unused)} would; change it ${isPaper(name) ? "" : "there, or "}with --set`,
     );
   if (isPaper(name)) {
     const first = start !== undefined && takesFirstStage(start, paperMethod(name)) ? start.path : undefined;

@@ -1,4 +1,4 @@
-/** Files of features: a row of numbers per image with its name, made and read piece by piece. */
+/** Files of features: a row of numbers per image with its name, written and read a part at a time. */
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { extname } from "node:path";
 import { messageOf } from "../run/errors.ts";

@@ -2,7 +2,7 @@
 import { readSync } from "node:fs";
 import { basename, dirname, resolve } from "node:path";
 import * as z from "zod";
-import { createFileAtomic, type GrowingFile, removeLeftovers } from "../run/atomic.ts";
+import { type AtomicFile, createFileAtomic, removeLeftovers } from "../run/atomic.ts";
 
 /** How features were made. */
 export interface FeaturesOrigin {
@@ -71,7 +71,7 @@ export function parseOrigin(path: string, text: string | undefined): FeaturesFil
 }
 
 /** Begins a file, without what a killed process may have left of an earlier one. */
-export function beginFile(path: string): GrowingFile {
+export function beginFile(path: string): AtomicFile {
   removeLeftovers(dirname(path), basename(path));
   return createFileAtomic(path);
 }

@@ -9,9 +9,9 @@ import { patchCount } from "../nn/vit.ts";
 import { type CenterView, centerCrop, resized } from "../data/augmentation/views.ts";
 import { maeDecoder } from "../objectives/mae.ts";
 import { readCheckpoint, writeWeights } from "../run/checkpoint.ts";
-import { identify, type Layout, layouts, type Sized } from "./layouts.ts";
+import { type IdentifiedWeights, identify, type Layout, layouts } from "./layouts.ts";
+import { readMetadata, type WeightsMetadata } from "./metadata.ts";
 import { nameWeights, type WhichEncoder } from "./names.ts";
-import { readTold, type Told } from "./told.ts";
 import { openWeights } from "./weights-file.ts";
 
 type Channels = [number, number, number];
@@ -31,7 +31,7 @@ export interface ReadOptions {
 }
 
 /** What a file holds, and what becomes of it. A plain object. */
-export interface ImportReport extends Omit<Sized, "weights" | "leftOut"> {
+export interface ImportReport extends Omit<IdentifiedWeights, "weights" | "leftOut"> {
   readonly file: string;
   readonly format: "safetensors" | "PyTorch";
   /** What the file is, in words. */
@@ -67,47 +67,47 @@ export interface ForeignWeights {
 export async function openForeign(path: string, options: ReadOptions = {}): Promise<ForeignWeights> {
   const file = await openWeights(path);
   try {
-    const told = readTold(path, file.facts);
-    if (told.activation !== undefined && told.activation !== "gelu")
+    const metadata = readMetadata(path, file.metadata);
+    if (metadata.activation !== undefined && metadata.activation !== "gelu")
       throw new Error(
-        `${path}: its config.json says that the activation is ${told.activation}; layergraft's encoders have gelu`,
+        `${path}: its config.json says that the activation is ${metadata.activation}; layergraft's encoders have gelu`,
       );
     const named = nameWeights(path, file.tensors, options.encoder);
-    const facts = factsIn(file.facts);
-    const { weights, leftOut, ...sized } = identify(path, named, {
+    const facts = factsIn(file.metadata);
+    const { weights, leftOut, ...identified } = identify(path, named, {
       facts: Object.entries(facts)
         .map(([key, value]) => `${key} ${value}`)
         .join(", "),
-      heads: options.heads === undefined ? told.heads : { count: options.heads, from: "as you say" },
-      decoderHeads: options.decoderHeads ?? told.decoderHeads,
+      heads: options.heads === undefined ? metadata.heads : { count: options.heads, from: "as you say" },
+      decoderHeads: options.decoderHeads ?? metadata.decoderHeads,
     });
-    const layout = told.layout ?? sized.layout;
-    const { view, viewFrom } = chooseView(sized.model.imageSize, options, told);
+    const layout = metadata.layout ?? identified.layout;
+    const { view, viewFrom } = chooseView(identified.model.imageSize, options, metadata);
     const numbers = [...weights.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
     const report: ImportReport = {
       file: path,
       format: file.format,
-      title: told.own ? `layergraft's own${"stage" in facts ? `, stage ${facts["stage"]}` : ""}` : layouts[layout],
+      title: metadata.own ? `layergraft's own${"stage" in facts ? `, stage ${facts["stage"]}` : ""}` : layouts[layout],
       mim: layout === "mae" || layout === "mae-full" || layout === "vitmae",
       prefix: named.prefix,
       facts,
-      ...sized,
+      ...identified,
       layout,
       view,
       viewFrom,
       loaded: { tensors: weights.size, numbers },
       leftOut: [...leftOut].map(([reason, names]) => ({ reason, names })),
-      notes: notesOn(path, layout, sized, file.passedOver, viewFrom),
+      notes: notesOn(path, layout, identified, file.otherStateDicts, viewFrom),
     };
     if (options.strict === true) refuseUnlessExact(report);
     return {
       report,
-      own: told.own,
+      own: metadata.own,
       async write(target, { imageSize = report.model.imageSize, decoder = true } = {}) {
         if (existsSync(target)) throw new Error(`${target} is there already; choose another --out, or remove it`);
         const model = { ...report.model, imageSize };
         patchCount(model);
-        if (told.own) readCheckpoint(path, () => false); // whether it is damaged
+        if (metadata.own) readCheckpoint(path, () => false); // whether it is damaged
         const tensors = new Map<string, Tensor>();
         for (const [name, weight] of weights) {
           if (!decoder && maeDecoder.test(name)) continue;
@@ -136,7 +136,7 @@ export async function openForeign(path: string, options: ReadOptions = {}): Prom
 /**
  * Writes a checkpoint of layergraft from somebody's weights: PyTorch or safetensors; MAE, MoCo v3, layer-grafted
  * pre-training, timm or transformers. `out` may not exist. Rejects with one sentence that starts with the path when the
- * file holds no plain Vision Transformer, or when how it is to be read must be told.
+ * file holds no plain Vision Transformer, or when how it is to be read must be given.
  */
 export async function importWeights(
   path: string,
@@ -152,8 +152,8 @@ export async function importWeights(
 }
 
 /** What is worth repeating of what a file says of itself, if it is short and printable. */
-function factsIn(facts: ReadonlyMap<string, string>): Record<string, string> {
-  const found = ["arch", "epoch", "args.model", "stage", "source"].map((key) => [key, facts.get(key)] as const);
+function factsIn(metadata: ReadonlyMap<string, string>): Record<string, string> {
+  const found = ["arch", "epoch", "args.model", "stage", "source"].map((key) => [key, metadata.get(key)] as const);
   return Object.fromEntries(
     found.filter((each): each is [string, string] => /^[\x20-\x7e]{1,100}$/.test(each[1] ?? "")),
   );
@@ -161,18 +161,22 @@ function factsIn(facts: ReadonlyMap<string, string>): Record<string, string> {
 
 const imageNet = "ImageNet's, because nothing beside the file says otherwise; --mean and --std would";
 
-function chooseView(size: number, { mean, std }: ReadOptions, told: Told): { view: CenterView; viewFrom: string } {
-  const resize = told.crop === undefined ? {} : { resize: Math.round(size / told.crop) };
-  const view = { ...centerCrop(size, resize), ...told.view };
-  if (mean === undefined && std === undefined) return { view, viewFrom: told.viewFrom ?? imageNet };
+function chooseView(
+  size: number,
+  { mean, std }: ReadOptions,
+  metadata: WeightsMetadata,
+): { view: CenterView; viewFrom: string } {
+  const resize = metadata.crop === undefined ? {} : { resize: Math.round(size / metadata.crop) };
+  const view = { ...centerCrop(size, resize), ...metadata.view };
+  if (mean === undefined && std === undefined) return { view, viewFrom: metadata.viewFrom ?? imageNet };
   return { view: { ...view, mean: mean ?? view.mean, std: std ?? view.std }, viewFrom: "as you say" };
 }
 
 function notesOn(
   path: string,
   layout: Layout,
-  { feature, decoder }: Pick<Sized, "feature" | "decoder">,
-  passedOver: readonly string[],
+  { feature, decoder }: Pick<IdentifiedWeights, "feature" | "decoder">,
+  otherStateDicts: readonly string[],
   viewFrom: string,
 ): string[] {
   const notes: string[] = [];
@@ -191,7 +195,8 @@ function notesOn(
     );
   if (decoder !== undefined)
     notes.push("MIM can go on from it with its decoder: layergraft pretrain IMAGES --recipe mim --init FILE");
-  if (passedOver.length > 0) notes.push(`it has other state dicts too, which were not read: ${passedOver.join(", ")}`);
+  if (otherStateDicts.length > 0)
+    notes.push(`it has other state dicts too, which were not read: ${otherStateDicts.join(", ")}`);
   return notes;
 }
 

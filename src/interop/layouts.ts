@@ -31,7 +31,7 @@ export interface DecoderSize {
   readonly decoderHeads: number;
 }
 
-export interface Sized {
+export interface IdentifiedWeights {
   readonly layout: Layout;
   readonly model: VitConfig;
   /** How the number of heads is known. */
@@ -59,8 +59,8 @@ interface Hints {
   readonly decoderHeads?: number | undefined;
 }
 
-/** Throws one sentence that starts with `path` when the model is not a plain ViT, lacks something, or its heads must be told. */
-export function identify(path: string, named: NamedWeights, hints: Hints): Sized {
+/** Throws one sentence that starts with `path` when the model is not a plain ViT, lacks something, or its heads must be given. */
+export function identify(path: string, named: NamedWeights, hints: Hints): IdentifiedWeights {
   const { prefix, dialect, encoder } = named;
   const refuse = (why: string) => new Error(`${path}: ${why}`);
   refuseOtherParts(named, refuse);
@@ -248,12 +248,12 @@ interface FoundDecoder {
   readonly size?: DecoderSize;
   readonly weights: ReadonlyMap<string, Weight>;
   readonly missing: readonly string[];
-  readonly misshapen: Sized["misshapen"];
+  readonly misshapen: IdentifiedWeights["misshapen"];
   readonly leftOut: readonly (readonly [reason: string, names: string[]])[];
 }
 
 /** MAE's decoder, if it is whole. */
-function decoderOf(found: ReadonlyMap<string, Weight>, model: VitConfig, toldHeads: number | undefined): FoundDecoder {
+function decoderOf(found: ReadonlyMap<string, Weight>, model: VitConfig, givenHeads: number | undefined): FoundDecoder {
   const none = { weights: new Map<string, Weight>(), missing: [], misshapen: [], leftOut: [] };
   if (found.size === 0) return none;
   const names = [...found.values()].flatMap(({ from }) => from);
@@ -270,14 +270,14 @@ function decoderOf(found: ReadonlyMap<string, Weight>, model: VitConfig, toldHea
   });
   if (missing.length > 0 || misshapen.length > 0)
     return { ...none, missing, misshapen, leftOut: [["the decoder, because it is not whole", names]] };
-  const decoderHeads = toldHeads ?? (decoderWidth % 16 === 0 && decoderWidth >= 256 ? 16 : undefined);
+  const decoderHeads = givenHeads ?? (decoderWidth % 16 === 0 && decoderWidth >= 256 ? 16 : undefined);
   if (decoderHeads === undefined || decoderWidth % decoderHeads !== 0)
     return { ...none, leftOut: [[`the decoder, of width ${decoderWidth}: give --decoder-heads to keep it`, names]] };
-  const kept = [...shapes.keys()].map((name) => [name, found.get(name)!] as const);
+  const named = [...shapes.keys()].map((name) => [name, found.get(name)!] as const);
   const others = [...found].filter(([name]) => !shapes.has(name)).flatMap(([, { from }]) => from);
   return {
     size: { decoderWidth, decoderDepth, decoderHeads },
-    weights: new Map(kept),
+    weights: new Map(named),
     missing,
     misshapen,
     leftOut: others.length === 0 ? [] : [["more than MAE's decoder has", others]],

@@ -32,7 +32,7 @@ export interface NamedWeights {
 }
 
 /** The name that every ViT has once, in both dialects: what stands before it is the encoder's prefix. */
-const anchors = {
+const patchEmbeddings = {
   timm: "patch_embed.proj.weight",
   transformers: "embeddings.patch_embeddings.projection.weight",
 } as const;
@@ -59,14 +59,14 @@ export function nameWeights(
 }
 
 function chooseEncoder(path: string, names: readonly string[], which: WhichEncoder | undefined) {
-  const found = Object.entries(anchors).flatMap(([dialect, anchor]) =>
+  const found = Object.entries(patchEmbeddings).flatMap(([dialect, weight]) =>
     names
-      .filter((name) => name.endsWith(anchor) && !name.startsWith("optimizer."))
-      .map((name) => ({ prefix: name.slice(0, -anchor.length), dialect: dialect as keyof typeof anchors })),
+      .filter((name) => name.endsWith(weight) && !name.startsWith("optimizer."))
+      .map((name) => ({ prefix: name.slice(0, -weight.length), dialect: dialect as keyof typeof patchEmbeddings })),
   );
-  const pair = (kind: WhichEncoder) => found.find(({ prefix }) => prefix.endsWith(`${kind}_encoder.`));
-  const chosen = pair(which ?? "base") ?? (found.length === 1 ? found[0] : undefined);
-  if (chosen !== undefined && which === "momentum" && chosen !== pair("momentum"))
+  const branch = (kind: WhichEncoder) => found.find(({ prefix }) => prefix.endsWith(`${kind}_encoder.`));
+  const chosen = branch(which ?? "base") ?? (found.length === 1 ? found[0] : undefined);
+  if (chosen !== undefined && which === "momentum" && chosen !== branch("momentum"))
     throw new Error(`${path} has no momentum encoder; leave out --encoder`);
   if (chosen !== undefined) return chosen;
   if (found.length > 1)
@@ -78,7 +78,7 @@ function chooseEncoder(path: string, names: readonly string[], which: WhichEncod
     throw new Error(`${path} has no plain Vision Transformer: ${stem} belongs to an embedding that layergraft has not`);
   const some = names.slice(0, 3).join(", ");
   throw new Error(
-    `${path} has no ${anchors.timm}, so it holds no Vision Transformer in the layout of timm, MAE, MoCo v3 or transformers ` +
+    `${path} has no ${patchEmbeddings.timm}, so it holds no Vision Transformer in the layout of timm, MAE, MoCo v3 or transformers ` +
       `(its ${names.length} tensors: ${some}${names.length > 3 ? ", …" : ""})`,
   );
 }
@@ -101,7 +101,7 @@ const renamed: readonly (readonly [RegExp, string])[] = [
   [/\.output\.dense\./, ".mlp.fc2."],
 ];
 
-function rename(name: string, dialect: keyof typeof anchors): string {
+function rename(name: string, dialect: keyof typeof patchEmbeddings): string {
   if (dialect === "timm") return name;
   return renamed.reduce((result, [pattern, replacement]) => result.replace(pattern, replacement), name);
 }

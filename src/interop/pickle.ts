@@ -15,13 +15,13 @@ export abstract class PickleObject {
   /** What a sentence calls it. */
   abstract readonly what: string;
   /** Takes the state that BUILD gives to an object, when it has use for one. */
-  build?(state: PickleValue, reading: Reading): void;
+  build?(state: PickleValue, context: PickleContext): void;
 }
 
 /** A name of the table that may be called. The pickle's arguments are not to be trusted. */
 export class PickleFunction extends PickleObject {
   readonly what: string;
-  readonly call: (args: readonly PickleValue[], reading: Reading) => PickleValue;
+  readonly call: (args: readonly PickleValue[], context: PickleContext) => PickleValue;
 
   constructor(name: string, call: PickleFunction["call"]) {
     super();
@@ -34,7 +34,7 @@ export class PickleFunction extends PickleObject {
 export class Attributes extends Map<PickleKey, PickleValue> {}
 
 /** What the functions of the table get besides arguments. */
-export interface Reading {
+export interface PickleContext {
   /** An error that names the file: `x.pth why`. */
   fail(why: string): Error;
   /** To be called before `count` elements are copied. All copies together have at most as many as the file has bytes. */
@@ -47,7 +47,7 @@ export interface PickleOptions {
   /** `module.name` → what stands for it. */
   readonly names: ReadonlyMap<string, PickleValue>;
   /** The object that a persistent id means; pickles with such ids are refused when left out. */
-  readonly persistent?: (id: PickleValue, reading: Reading) => PickleValue;
+  readonly persistent?: (id: PickleValue, context: PickleContext) => PickleValue;
 }
 
 /** The operations of protocols 2 to 5 that such pickles have, named as in pickletools. */
@@ -102,7 +102,7 @@ const op = {
 } as const;
 
 /** Above these a pickle is refused. A ViT-L with its optimizer takes 40,000 operations. */
-const most = { operations: 500_000, integerBytes: 255 };
+const limits = { operations: 500_000, integerBytes: 255 };
 
 /**
  * Runs the pickle that begins at byte `start`. Returns its value and the byte after it. Time and memory are bounded by
@@ -122,7 +122,7 @@ export function readPickle(
   let copied = 0;
 
   const damaged = (why: string) => new Error(`${source} holds a damaged pickle: byte ${at} ${why}`);
-  const reading: Reading = {
+  const context: PickleContext = {
     fail: (why) => new Error(`${source} ${why}`),
     copies(count) {
       copied += count;
@@ -150,7 +150,7 @@ export function readPickle(
     return Buffer.from(bytes.buffer, bytes.byteOffset + from, length).toString("latin1");
   };
   const integer = (length: number) => {
-    if (length > most.integerBytes) throw damaged(`begins a whole number of ${length} bytes`);
+    if (length > limits.integerBytes) throw damaged(`begins a whole number of ${length} bytes`);
     const from = take(length);
     let value = 0n;
     for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[from + i]!);
@@ -194,7 +194,7 @@ export function readPickle(
     for (let i = 0; i < items.length; i += 2) {
       const key = items[i]!;
       if (typeof key !== "string" && typeof key !== "number")
-        throw reading.fail(`has a dictionary with the key ${describe(key)}; keys can be texts and numbers`);
+        throw context.fail(`has a dictionary with the key ${describe(key)}; keys can be texts and numbers`);
       target.set(key, items[i + 1]!);
     }
   };
@@ -207,27 +207,27 @@ export function readPickle(
     if (typeof name !== "string" || typeof module !== "string") throw damaged("asks for a name that is not a text");
     const found = names.get(`${module}.${name}`);
     if (found === undefined)
-      throw reading.fail(
+      throw context.fail(
         `asks for ${shown(`${module}.${name}`)}, which no checkpoint of plain tensors needs; it was not run`,
       );
     return found;
   };
   const call = (target: PickleValue, args: PickleValue) => {
     if (!(target instanceof PickleFunction))
-      throw reading.fail(`calls ${describe(target)}, which is not a function; nothing was run`);
+      throw context.fail(`calls ${describe(target)}, which is not a function; nothing was run`);
     if (!Array.isArray(args)) throw damaged("has no list of arguments");
-    return target.call(args, reading);
+    return target.call(args, context);
   };
   const build = (state: PickleValue) => {
     const target = top();
     if (target instanceof Attributes) {
       const attributes = state instanceof Map ? state : Array.isArray(state) ? state[1] : undefined;
       if (!(attributes instanceof Map)) throw damaged("gives an object a state that is no dictionary");
-      reading.copies(attributes.size);
+      context.copies(attributes.size);
       for (const [key, value] of attributes) target.set(key, value);
-    } else if (target instanceof PickleObject && target.build !== undefined) target.build(state, reading);
+    } else if (target instanceof PickleObject && target.build !== undefined) target.build(state, context);
     // Attributes of a dictionary, such as `_metadata` of a state dict, are not part of its content.
-    else if (!(target instanceof Map)) throw reading.fail(`gives a state to ${describe(target)}, which takes none`);
+    else if (!(target instanceof Map)) throw context.fail(`gives a state to ${describe(target)}, which takes none`);
   };
 
   const push = (value: PickleValue) => stack.push(value);
@@ -235,7 +235,7 @@ export function readPickle(
     [op.PROTO]: () => {
       const protocol = u8();
       if (protocol < 2 || protocol > 5)
-        throw reading.fail(`holds a pickle of protocol ${protocol}; 2 to 5 can be read`);
+        throw context.fail(`holds a pickle of protocol ${protocol}; 2 to 5 can be read`);
     },
     // Only a hint for buffering.
     [op.FRAME]: () => {
@@ -286,12 +286,12 @@ export function readPickle(
     [op.NEWOBJ]: () => push(call(...(last(2) as [PickleValue, PickleValue]))),
     [op.BUILD]: () => build(pop()),
     [op.BINPERSID]: () => {
-      if (persistent === undefined) throw reading.fail("holds a persistent id where none can be");
-      push(persistent(pop(), reading));
+      if (persistent === undefined) throw context.fail("holds a persistent id where none can be");
+      push(persistent(pop(), context));
     },
   };
 
-  for (let count = 0; count < most.operations; count++) {
+  for (let count = 0; count < limits.operations; count++) {
     const code = u8();
     if (code === op.STOP) {
       const value = pop();
@@ -300,12 +300,12 @@ export function readPickle(
     }
     const operation = operations[code];
     if (operation === undefined)
-      throw reading.fail(
+      throw context.fail(
         `holds a pickle with operation 0x${code.toString(16).padStart(2, "0")} at byte ${at - 1}, which no checkpoint of plain tensors needs; it was not run`,
       );
     operation();
   }
-  throw reading.fail(`holds a pickle of more than ${most.operations} operations`);
+  throw context.fail(`holds a pickle of more than ${limits.operations} operations`);
 }
 
 const text = new TextDecoder("utf-8", { ignoreBOM: true });

@@ -1,5 +1,5 @@
 /** What a pickle may hand to the rest of the program: a tree that can be walked without care. */
-import { describe, type PickleObject, PickleObject as Special, type PickleValue } from "./pickle.ts";
+import { describe, PickleObject, type PickleValue } from "./pickle.ts";
 
 /** A tree of dictionaries, lists, texts, numbers and objects of one kind. */
 export type PlainData<T> = T | Map<string | number, PlainData<T>> | PlainData<T>[] | string | number | boolean | null;
@@ -9,7 +9,7 @@ export interface PlainDataOptions<T extends PickleObject> {
   readonly allowed: abstract new (...args: never[]) => T;
   readonly bytesOf: (object: T) => number;
   /** Sums over the tree, what is used twice counted twice. */
-  readonly most: { readonly values: number; readonly bytes: number };
+  readonly limits: { readonly values: number; readonly bytes: number };
   readonly fail: (why: string) => Error;
 }
 
@@ -21,7 +21,7 @@ const mostLevels = 100;
  * again and again, so that twenty lines of it expand to millions ("billion laughs"), or put a list into itself.
  */
 export function checkPlainData<T extends PickleObject>(root: PickleValue, options: PlainDataOptions<T>): PlainData<T> {
-  const { allowed, bytesOf, most, fail } = options;
+  const { allowed, bytesOf, limits, fail } = options;
   interface Size {
     values: number;
     bytes: number;
@@ -36,7 +36,7 @@ export function checkPlainData<T extends PickleObject>(root: PickleValue, option
     to.values += values;
     to.bytes += bytes;
     to.levels = Math.max(to.levels, levels + 1);
-    if (to.values > most.values || to.bytes > most.bytes)
+    if (to.values > limits.values || to.bytes > limits.bytes)
       throw fail("repeats its content more often than a file of its size can need");
     if (to.levels > mostLevels) throw fail(`nests dictionaries and lists more than ${mostLevels} levels deep`);
   };
@@ -51,7 +51,7 @@ export function checkPlainData<T extends PickleObject>(root: PickleValue, option
         open.push({ value, children: value.values(), size: { values: 1, bytes: 0, levels: 0 } });
       }
     } else if (value instanceof allowed) add(to, { values: 1, bytes: bytesOf(value), levels: 0 });
-    else if (value instanceof Special) throw fail(`holds ${describe(value)} where data should be`);
+    else if (value instanceof PickleObject) throw fail(`holds ${describe(value)} where data should be`);
     else to.values++;
   };
 

@@ -1,5 +1,5 @@
 /** The classes of Python that checkpoints hold beside tensors (arguments, counters, NumPy numbers), as inert data. */
-import { Attributes, describe, PickleFunction, PickleObject, type PickleValue, type Reading } from "./pickle.ts";
+import { Attributes, describe, type PickleContext, PickleFunction, PickleObject, type PickleValue } from "./pickle.ts";
 
 /** Python 2 and 3 have other names for the same modules. */
 const builtins = ["builtins", "__builtin__"];
@@ -10,8 +10,8 @@ export const pythonNames: ReadonlyMap<string, PickleValue> = new Map<string, Pic
   named("collections.OrderedDict", dictionary),
   named("collections.Counter", dictionary),
   // The first argument makes default values.
-  named("collections.defaultdict", ([, content], reading) =>
-    dictionary(content === undefined ? [] : [content], reading),
+  named("collections.defaultdict", ([, content], context) =>
+    dictionary(content === undefined ? [] : [content], context),
   ),
   ...builtins.map((module) => named(`${module}.dict`, dictionary)),
   ...["list", "tuple", "set", "frozenset"].flatMap((type) =>
@@ -34,7 +34,7 @@ function named(name: string, call: PickleFunction["call"]): [string, PickleFunct
 }
 
 /** `dict()`, `dict({…})`, `dict([(key, value), …])`. */
-function dictionary([content]: readonly PickleValue[], { fail, copies }: Reading): PickleValue {
+function dictionary([content]: readonly PickleValue[], { fail, copies }: PickleContext): PickleValue {
   if (content === undefined) return new Map();
   if (content instanceof Map) return content;
   if (!Array.isArray(content)) throw fail(`makes a dictionary of ${describe(content)}`);
@@ -50,7 +50,7 @@ function dictionary([content]: readonly PickleValue[], { fail, copies }: Reading
 }
 
 /** `a/b` of the parts `a` and `b`. */
-function path(parts: readonly PickleValue[], { fail, copies }: Reading): PickleValue {
+function path(parts: readonly PickleValue[], { fail, copies }: PickleContext): PickleValue {
   const texts = parts.map((part) => {
     if (typeof part !== "string") throw fail(`makes a path of ${describe(part)}`);
     copies(part.length + 1);
@@ -78,7 +78,7 @@ class NumpyType extends PickleObject {
   readonly bytes: number;
   readonly decode: (view: DataView) => number | boolean;
 
-  constructor(code: PickleValue | undefined, fail: Reading["fail"]) {
+  constructor(code: PickleValue | undefined, fail: PickleContext["fail"]) {
     super();
     this.what = `the NumPy type ${describe(code ?? null)}`;
     const decode = typeof code === "string" && Object.hasOwn(decoders, code) ? decoders[code] : undefined;
@@ -89,7 +89,7 @@ class NumpyType extends PickleObject {
   }
 
   /** (version, byte order, …) */
-  override build(state: PickleValue, { fail }: Reading): void {
+  override build(state: PickleValue, { fail }: PickleContext): void {
     const order = Array.isArray(state) ? state[1] : undefined;
     if (order !== "<" && order !== "|" && order !== "=")
       throw fail(
@@ -98,7 +98,7 @@ class NumpyType extends PickleObject {
   }
 }
 
-function numpyScalar([type, bytes]: readonly PickleValue[], { fail }: Reading): PickleValue {
+function numpyScalar([type, bytes]: readonly PickleValue[], { fail }: PickleContext): PickleValue {
   if (!(type instanceof NumpyType) || typeof bytes !== "string" || bytes.length !== type.bytes)
     throw fail("holds a NumPy number whose type and size do not agree");
   return type.decode(new DataView(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)).buffer));

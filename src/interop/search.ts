@@ -3,7 +3,7 @@ import { openFiles } from "../data/sources/files.ts";
 import { checkpointFile, checkpointSetup, loadEncoder } from "../evaluators/encoder.ts";
 import type { FeaturesFile } from "./features.ts";
 
-export interface Found {
+export interface SearchResult {
   /** Its place in the file, from 0. */
   readonly row: number;
   readonly name: string;
@@ -13,12 +13,12 @@ export interface Found {
 }
 
 /** The `count` most similar rows, most similar first; of equal ones the first in the file. One part at a time is read. */
-export async function nearest(file: FeaturesFile, query: Float32Array, count: number): Promise<Found[]> {
+export async function nearest(file: FeaturesFile, query: Float32Array, count: number): Promise<SearchResult[]> {
   const { width } = file;
   if (query.length !== width)
     throw new Error(`the rows of ${file.path} have ${width} numbers, but ${query.length} are looked for`);
   const length = lengthOf(query);
-  const found: Found[] = [];
+  const found: SearchResult[] = [];
   let first = 0;
   for await (const { rows, names, labels } of file.parts()) {
     for (const [i, name] of names.entries()) {

@@ -5,11 +5,11 @@
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { readExactly } from "../run/tensor-file.ts";
 import { shown } from "../tensor/text.ts";
-import { describe, type PickleValue, readPickle, type Reading } from "./pickle.ts";
+import { describe, type PickleContext, type PickleValue, readPickle } from "./pickle.ts";
 import { checkPlainData, type PlainData } from "./plain-data.ts";
 import { pythonNames } from "./python-names.ts";
 import { readStorageId, Storage, torchNames, TorchTensor } from "./torch-tensor.ts";
-import { readDirectory, type ReadAt } from "./torch-zip.ts";
+import { type ReadAt, readDirectory } from "./torch-zip.ts";
 
 export { TorchTensor };
 
@@ -108,7 +108,7 @@ function readPickles({ path, size, readAt }: Source): TorchValue {
   const head = new Uint8Array(Math.min(size, largestPickle));
   readAt(head, 0);
   let at = 0;
-  const next = (options: { persistent?: (id: PickleValue, reading: Reading) => PickleValue } = {}) => {
+  const next = (options: { persistent?: (id: PickleValue, context: PickleContext) => PickleValue } = {}) => {
     const { value, end } = readPickle(head, { source: path, names, ...options }, at);
     at = end;
     return value;
@@ -155,11 +155,11 @@ const names = new Map([...pythonNames, ...torchNames]);
 /** Makes of persistent ids storages, one for each key. `locate` says how to read one that has so many bytes. */
 function storages(locate: (key: string, bytes: number, length: number) => Storage["read"]) {
   const found = new Map<string, Storage>();
-  return (id: PickleValue, reading: Reading): Storage => {
-    const { element, key, length } = readStorageId(id, reading);
+  return (id: PickleValue, context: PickleContext): Storage => {
+    const { element, key, length } = readStorageId(id, context);
     const storage = found.get(key) ?? new Storage(element, length, locate(key, length * element.bytes, length));
     if (storage.element !== element || storage.length !== length)
-      throw reading.fail(`describes storage ${shown(key)} in two ways`);
+      throw context.fail(`describes storage ${shown(key)} in two ways`);
     found.set(key, storage);
     return storage;
   };
@@ -170,7 +170,7 @@ function checkRoot(root: PickleValue, fail: (why: string) => Error, size: number
   return checkPlainData(root, {
     allowed: TorchTensor,
     bytesOf: ({ bytes }) => bytes,
-    most: { values: 1_000_000, bytes: 16 * size },
+    limits: { values: 1_000_000, bytes: 16 * size },
     fail,
   });
 }

@@ -3,7 +3,7 @@ import type { DType } from "../tensor/dtype.ts";
 import { fromBfloat16, fromFloat16 } from "../tensor/half.ts";
 import { type Shape, show, sizeOf } from "../tensor/shape.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
-import { describe, PickleFunction, PickleObject, type PickleValue, type Reading } from "./pickle.ts";
+import { describe, type PickleContext, PickleFunction, PickleObject, type PickleValue } from "./pickle.ts";
 
 type Raw = Float32Array | Float64Array | BigInt64Array | Int32Array | Int16Array | Int8Array | Uint8Array | Uint16Array;
 
@@ -153,7 +153,7 @@ function gather(elements: Raw, target: Raw, shape: Shape, strides: readonly numb
  */
 function rebuildTensor(
   [storage, offset, size, stride]: readonly PickleValue[],
-  { fail, copies }: Reading,
+  { fail, copies }: PickleContext,
 ): TorchTensor {
   if (!(storage instanceof Storage))
     throw fail(`makes a tensor of ${describe(storage ?? null)}, which is not a storage`);
@@ -178,7 +178,7 @@ function isWhole(value: PickleValue | undefined): value is number {
 }
 
 /** A copy, which the pickle cannot change after it was checked. */
-function wholeNumbers(list: PickleValue | undefined, copies: Reading["copies"]): number[] | undefined {
+function wholeNumbers(list: PickleValue | undefined, copies: PickleContext["copies"]): number[] | undefined {
   if (!Array.isArray(list)) return undefined;
   copies(list.length);
   return list.every(isWhole) ? [...list] : undefined;
@@ -207,7 +207,7 @@ function named(name: string, call: PickleFunction["call"]): [string, PickleFunct
 }
 
 /** A parameter is its tensor: whether it was trained is the recipe's affair. */
-function parameter([data]: readonly PickleValue[], { fail }: Reading): TorchTensor {
+function parameter([data]: readonly PickleValue[], { fail }: PickleContext): TorchTensor {
   if (!(data instanceof TorchTensor))
     throw fail(`makes a parameter of ${describe(data ?? null)}, which is not a tensor`);
   return data;
@@ -220,7 +220,7 @@ export interface StorageId {
   readonly length: number;
 }
 
-export function readStorageId(id: PickleValue, { fail }: Reading): StorageId {
+export function readStorageId(id: PickleValue, { fail }: PickleContext): StorageId {
   const [kind, element, key, , length, view = null] = Array.isArray(id) ? id : [];
   if (kind !== "storage" || typeof key !== "string" || !isWhole(length))
     throw fail("has a persistent id that is not a storage");

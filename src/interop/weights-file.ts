@@ -1,4 +1,4 @@
-/** A file of weights from wherever, told by its content: named tensors, and what lies beside them. */
+/** A file of weights from wherever, known by its content: named tensors, and what lies beside them. */
 import { closeSync, existsSync, openSync, readSync, statSync } from "node:fs";
 import { type LazyTensor, openTensorFile } from "../run/tensor-file.ts";
 import { shown } from "../tensor/text.ts";
@@ -8,10 +8,10 @@ export interface WeightsFile {
   readonly format: "safetensors" | "PyTorch";
   /** By the names in the file, those of the state dict that was chosen. */
   readonly tensors: ReadonlyMap<string, LazyTensor>;
-  /** Words and numbers beside the tensors, such as `arch`, `epoch` and `args.model`; a safetensors file's metadata. */
-  readonly facts: ReadonlyMap<string, string>;
+  /** Texts and numbers beside the tensors, such as `arch`, `epoch` and `args.model`; a safetensors file's metadata. */
+  readonly metadata: ReadonlyMap<string, string>;
   /** Names of state dicts that were found beside the chosen one. */
-  readonly passedOver: readonly string[];
+  readonly otherStateDicts: readonly string[];
   close(): void;
 }
 
@@ -27,7 +27,7 @@ export async function openWeights(path: string): Promise<WeightsFile> {
       close();
       throw error;
     }
-    return { format: "safetensors", tensors, facts: new Map(Object.entries(metadata)), passedOver: [], close };
+    return { format: "safetensors", tensors, metadata: new Map(Object.entries(metadata)), otherStateDicts: [], close };
   }
   const text = textIn(start);
   if (text !== undefined) throw new Error(`${path} holds no weights: ${whatTextIs(text)}`);
@@ -41,26 +41,26 @@ export async function openWeights(path: string): Promise<WeightsFile> {
 }
 
 /** Where training codes put the state dict, in the order in which they are looked for. */
-const places = ["state_dict", "model", "module"] as const;
+const stateDictKeys = ["state_dict", "model", "module"] as const;
 
 function stateDict(path: string, root: TorchValue): Omit<WeightsFile, "format" | "close"> {
   if (!(root instanceof Map)) throw new Error(`${path} holds ${whatItIs(root)}, not a state dict`);
   const dicts = [...root].filter(([, value]) => value instanceof Map && tensorsOf(value).size > 0);
-  const place = places.find((name) => dicts.some(([key]) => key === name));
+  const place = stateDictKeys.find((name) => dicts.some(([key]) => key === name));
   const chosen = place === undefined ? root : (root.get(place) as Map<string | number, TorchValue>);
   const tensors = tensorsOf(chosen);
   if (tensors.size === 0) {
     const keys = [...root.keys()].slice(0, 8).map((key) => shown(String(key)));
     throw new Error(
-      `${path} has no state dict: neither ${places.join(", ")} nor the file itself holds tensors by name (it has ${keys.join(", ")})`,
+      `${path} has no state dict: neither ${stateDictKeys.join(", ")} nor the file itself holds tensors by name (it has ${keys.join(", ")})`,
     );
   }
   checkNames(path, tensors);
-  const passedOver = dicts
+  const otherStateDicts = dicts
     .map(([key]) => key)
     .filter((key) => key !== place && key !== "optimizer")
     .map((key) => shown(String(key)));
-  return { tensors, facts: place === undefined ? new Map() : factsOf(root), passedOver };
+  return { tensors, metadata: place === undefined ? new Map() : metadataOf(root), otherStateDicts };
 }
 
 /** Names are shown to people: they must be printable and not endless. */
@@ -79,15 +79,15 @@ function tensorsOf(dict: ReadonlyMap<unknown, TorchValue>): Map<string, LazyTens
   return tensors;
 }
 
-function factsOf(root: ReadonlyMap<unknown, TorchValue>, prefix = ""): Map<string, string> {
-  const facts = new Map<string, string>();
+function metadataOf(root: ReadonlyMap<unknown, TorchValue>, prefix = ""): Map<string, string> {
+  const metadata = new Map<string, string>();
   for (const [key, value] of root) {
     if (typeof key !== "string") continue;
-    if (typeof value === "string" || typeof value === "number") facts.set(`${prefix}${key}`, String(value));
+    if (typeof value === "string" || typeof value === "number") metadata.set(`${prefix}${key}`, String(value));
     else if (key === "args" && prefix === "" && value instanceof Map)
-      for (const [name, fact] of factsOf(value, "args.")) facts.set(name, fact);
+      for (const [name, text] of metadataOf(value, "args.")) metadata.set(name, text);
   }
-  return facts;
+  return metadata;
 }
 
 function whatItIs(value: TorchValue): string {

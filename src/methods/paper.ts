@@ -6,9 +6,9 @@
  * - MAE: facebookresearch/mae, `PRETRAIN.md`, `main_pretrain.py`, `models_mae.py`
  * - MoCo: facebookresearch/moco-v3, `README.md`, `CONFIG.md`, `main_moco.py`, `moco/builder.py`
  *
- * Augmentations (`data/views.ts`) and what is the same in every method (`methods.ts`: AdamW's betas of 0.9 and 0.95 with weight
- * decay 0.05 for MAE, of 0.9 and 0.999 with 0.1 for MoCo, the frozen patch projection of MoCo's `--stop-grad-conv1`) have
- * their sources there. One thing differs: MoCo decays biases and norms as well, LGP and we do not.
+ * Augmentations (`data/augmentation/views.ts`) and what is the same in every method (`methods.ts`: AdamW's betas of 0.9 and
+ * 0.95 with weight decay 0.05 for MAE, of 0.9 and 0.999 with 0.1 for MoCo, the frozen patch projection of MoCo's
+ * `--stop-grad-conv1`) have their sources there. One thing differs: MoCo decays biases and norms as well, LGP and we do not.
  */
 import type { SourceInput } from "../data/sources/open.ts";
 import { presets, type VitConfig } from "../nn/vit.ts";
@@ -131,7 +131,7 @@ function paperRecipe(name: string): PaperRecipe {
 /**
  * The paper's evaluations, as settings of the protocols: what `evaluate --protocol NAME` asks. LGP COMMANDS; the constants of
  * the presets stand with their sources in `evaluators/sweep-recipe.ts`, `evaluators/few-shot.ts` and
- * `train/finetune-settings.ts`. Labels of a tenth or a hundredth are drawn; the paper's own are lists (`split file`).
+ * `measure/finetune-settings.ts`. Labels of a tenth or a hundredth are drawn; the paper's own are lists (`split file`).
  */
 export const paperEvaluations = {
   // main_lincls_sweep.py: 70 heads on crops of 8 to 100 % and flips, 90 epochs, batch 4096

@@ -21,7 +21,7 @@ export interface ConfusionInput {
   /** Names of the classes. */
   readonly classes: readonly string[];
   readonly encoder: Confusion["encoder"];
-  /** How the classes were told apart, for people: `k-NN, 10 classes`. */
+  /** How the classes were predicted, for people: `k-NN, 10 classes`. */
   readonly label: string;
 }
 

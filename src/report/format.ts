@@ -75,7 +75,7 @@ export function count(n: number, noun: string): string {
 }
 
 /** `learningRate` → `learning rate`, `knn_accuracy` → `knn accuracy` */
-export function words(name: string): string {
+export function humanize(name: string): string {
   return name
     .replaceAll(/([a-z0-9])([A-Z])/g, (_, before: string, after: string) => `${before} ${after.toLowerCase()}`)
     .replaceAll("_", " ");

@@ -48,14 +48,14 @@ export function smooth(points: readonly Point[], window: number): Point[] {
 export function thin(points: readonly Point[], limit: number): Point[] {
   if (points.length <= limit) return [...points];
   const size = Math.ceil(points.length / (limit / 2));
-  const kept: Point[] = [];
+  const thinned: Point[] = [];
   for (let start = 0; start < points.length; start += size) {
     const bucket = points.slice(start, start + size);
     const low = bucket.reduce((a, b) => (b.y < a.y ? b : a));
     const high = bucket.reduce((a, b) => (b.y > a.y ? b : a));
-    kept.push(...(low === high ? [low] : low.x <= high.x ? [low, high] : [high, low]));
+    thinned.push(...(low === high ? [low] : low.x <= high.x ? [low, high] : [high, low]));
   }
-  return kept;
+  return thinned;
 }
 
 /** A logged row stands for all steps since the row before it. */

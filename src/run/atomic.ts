@@ -5,20 +5,20 @@ import { codeOf, messageOf } from "./errors.ts";
 
 /**
  * Writes a file atomically: a temporary file in the same folder, fsync, rename, fsync of the folder.
- * `pieces` are written one after the other and never joined, so a file may be larger than memory's largest buffer.
+ * Chunks are written one after the other and never joined, so a file may be larger than memory's largest buffer.
  * Synchronous on purpose: the training state cannot change while it is being written.
  */
-export function writeFileAtomic(path: string, pieces: Pieces): void {
+export function writeFileAtomic(path: string, content: Content): void {
   const file = createFileAtomic(path);
-  file.write(pieces);
+  file.write(content);
   file.commit();
 }
 
-type Pieces = string | Uint8Array | Iterable<Uint8Array>;
+type Content = string | Uint8Array | Iterable<Uint8Array>;
 
 /** A file that grows under a temporary name and takes its own when it is whole. */
-export interface GrowingFile {
-  write(pieces: Pieces): void;
+export interface AtomicFile {
+  write(content: Content): void;
   /** Writes over what is there already, such as a header that holds a count. */
   overwrite(bytes: Uint8Array, position: number): void;
   /** fsync, rename, fsync of the folder. */
@@ -28,7 +28,7 @@ export interface GrowingFile {
 }
 
 /** The same for a file that is made over a longer time. What fails throws one sentence and leaves nothing behind. */
-export function createFileAtomic(path: string): GrowingFile {
+export function createFileAtomic(path: string): AtomicFile {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
   let file: number | undefined;
   const close = () => {
@@ -51,9 +51,9 @@ export function createFileAtomic(path: string): GrowingFile {
   };
   guarded(() => undefined);
   return {
-    write: (pieces) =>
+    write: (content) =>
       guarded((file) => {
-        for (const piece of toPieces(pieces)) writeAll(file, piece);
+        for (const chunk of chunksOf(content)) writeAll(file, chunk);
       }),
     overwrite: (bytes, position) => guarded((file) => writeAll(file, bytes, position)),
     commit() {
@@ -109,7 +109,7 @@ function writeAll(file: number, bytes: Uint8Array, position?: number): void {
   }
 }
 
-function toPieces(content: Pieces): Iterable<Uint8Array> {
+function chunksOf(content: Content): Iterable<Uint8Array> {
   if (typeof content === "string") return [new TextEncoder().encode(content)];
   return content instanceof Uint8Array ? [content] : content;
 }

@@ -34,7 +34,7 @@ export interface CheckpointContents {
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
-/** Writes a checkpoint atomically and piece by piece; returns its name. */
+/** Writes a checkpoint atomically and in chunks; returns its name. */
 export function saveCheckpoint(dir: string, contents: CheckpointContents): CheckpointName {
   const { stageIndex, stage, step, final = false, tensors } = contents;
   if (!/^[A-Za-z0-9][\w.-]*$/.test(stage))
@@ -46,7 +46,7 @@ export function saveCheckpoint(dir: string, contents: CheckpointContents): Check
   return { path, stageIndex, stage, step, final };
 }
 
-/** Writes tensors with their checksum, atomically and piece by piece. */
+/** Writes tensors with their checksum, atomically and in chunks. */
 export function writeWeights(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,

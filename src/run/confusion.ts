@@ -6,7 +6,7 @@ import { readJson, writeJson } from "./json.ts";
 export const confusionSchema = z.object({
   data: z.string(),
   encoder: z.object({ name: z.string(), title: z.string() }),
-  /** How the classes were told apart, for people. */
+  /** How the classes were predicted, for people. */
   label: z.string(),
   classes: z.array(z.string()),
   /** Test images: [true class][predicted class]. */

@@ -1,27 +1,17 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { createProgram } from "../../src/cli/program.ts";
 import { temporaryFolder, temporaryRun } from "../run/temporary.ts";
 import { layergraft, tiny, writeImages } from "./layergraft.ts";
 
-const commands = [
-  "demo",
-  "pretrain",
-  "plan",
-  "rehearse",
-  "evaluate",
-  "embed",
-  "search",
-  "conflict",
-  "graft-plan",
-  "report",
-  "study",
-];
+const commands = createProgram().commands.map((command) => command.name());
 
 describe("--help", () => {
   it("of the whole lists the commands", async () => {
     const { code, stdout, stderr } = await layergraft(["--help"]);
     expect([code, stderr]).toEqual([0, ""]);
+    expect(commands).toContain("pretrain");
     for (const name of commands) expect(stdout).toContain(`\n  ${name} `);
   });
   it.each(commands)("of %s has options and an example", async (name) => {

@@ -3,13 +3,13 @@ import {
   compact,
   count,
   duration,
+  humanize,
+  imagesName,
   metricNumber,
   metricTitle,
   metricValue,
   percent,
   scientific,
-  words,
-  imagesName,
 } from "../../src/report/format.ts";
 import { escape, html } from "../../src/report/html.ts";
 
@@ -34,8 +34,8 @@ test.each([
   [duration(187_200), "2\u202fd 4\u202fh"],
   [count(1, "image"), "1 image"],
   [count(1200, "image"), "1,200 images"],
-  [words("gradientNorm"), "gradient norm"],
-  [words("knn_accuracy"), "knn accuracy"],
+  [humanize("gradientNorm"), "gradient norm"],
+  [humanize("knn_accuracy"), "knn accuracy"],
 ])("%s is written as %s", (shown, expected) => {
   expect(shown).toBe(expected);
 });

@@ -1,7 +1,7 @@
 /** Scores against the number of labels, one line per encoder: what pre-training saves in labels. */
 import type { Evaluation } from "../../run/evaluation.ts";
 import { type Curve, curveChart } from "../curves.ts";
-import { axisValue, compact, count, metricValue, words } from "../format.ts";
+import { axisValue, compact, count, humanize, metricValue } from "../format.ts";
 import { type Html, html } from "../html.ts";
 
 type Row = Evaluation["rows"][number] & { readonly labels: number };
@@ -112,7 +112,7 @@ function titleOf(family: readonly Row[]): string {
   const endings = new Set(family.map(({ label }) => label.split(", ").slice(1).join(", ")));
   const [ending = ""] = endings.size === 1 ? endings : [];
   const kind = isShareOfLabels(label) ? "shares of all labels" : "";
-  return [data, protocol === "few-shot" ? "" : words(protocol), kind, ending, metric]
+  return [data, protocol === "few-shot" ? "" : humanize(protocol), kind, ending, metric]
     .filter((part) => part !== undefined && part !== "")
     .join(", ");
 }

@@ -1,7 +1,7 @@
 /** How each stage went: its loss large, everything else it logged as small multiples. */
 import type { MetricRow } from "../../run/metrics.ts";
 import { blockChart, lineChart } from "../charts.ts";
-import { compact, count, duration, percent, scientific, words } from "../format.ts";
+import { compact, count, duration, humanize, percent, scientific } from "../format.ts";
 import { type Html, html } from "../html.ts";
 import { stageColor } from "../palette.ts";
 import { seriesOf, type Stage } from "../series.ts";
@@ -63,10 +63,11 @@ function multiple(rows: readonly MetricRow[], metric: string, stage: string, col
   const points = seriesOf(rows, metric);
   if (points.length === 0) return undefined;
   const rate = metric === "learningRate";
+  const title = metric === "imagesPerSecond" ? "images per second" : humanize(metric);
   return html`<figure>
-    <figcaption class="small-title">${metric === "imagesPerSecond" ? "images per second" : words(metric)}</figcaption>
+    <figcaption class="small-title">${title}</figcaption>
     ${lineChart(points, {
-      label: `${words(metric)} of stage ${stage}`,
+      label: `${humanize(metric)} of stage ${stage}`,
       color,
       size: "small",
       smoothed: !rate,

@@ -1,5 +1,5 @@
 /**
- * What is said of weights in words: in the header of our own checkpoints, and in the JSON files that repositories of the
+ * What is said about weights: in the header of our own checkpoints, and in the JSON files that repositories of the
  * Hugging Face hub (timm's and transformers') have beside them.
  */
 import { basename, dirname, join } from "node:path";
@@ -10,7 +10,7 @@ import { type Layout, layouts } from "./layouts.ts";
 
 type Channels = [number, number, number];
 
-export interface Told {
+export interface WeightsMetadata {
   /** Whether the file is a checkpoint of ours. */
   readonly own: boolean;
   readonly heads?: { readonly count: number; readonly from: string };
@@ -25,11 +25,11 @@ export interface Told {
   readonly viewFrom?: string;
 }
 
-/** What the file's own strings say if we wrote them, else what lies beside it. */
-export function readTold(path: string, facts: ReadonlyMap<string, string>): Told {
-  const header = ownSchema.safeParse(Object.fromEntries(facts));
-  if (!header.success) return { own: false, ...readBeside(path) };
-  const { model, view, decoder, layout } = header.data;
+/** What the header says if we wrote the file, else what lies beside it. */
+export function readMetadata(path: string, header: ReadonlyMap<string, string>): WeightsMetadata {
+  const own = ownSchema.safeParse(Object.fromEntries(header));
+  if (!own.success) return { own: false, ...readConfigs(path) };
+  const { model, view, decoder, layout } = own.data;
   const from = "the checkpoint says so";
   return {
     own: true,
@@ -90,7 +90,7 @@ const preprocessorSchema = z.object({
 });
 
 /** Reads `config.json` and `preprocessor_config.json`, if the file has the name that weights have in such a repository. */
-function readBeside(path: string): Omit<Told, "own"> {
+function readConfigs(path: string): Omit<WeightsMetadata, "own"> {
   if (!["model.safetensors", "pytorch_model.bin"].includes(basename(path))) return {};
   const config = readJson(join(dirname(path), "config.json"), configSchema);
   const preprocessor = readJson(join(dirname(path), "preprocessor_config.json"), preprocessorSchema);
