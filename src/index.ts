@@ -12,6 +12,8 @@ export * as views from "./data/augmentation/index.ts";
 export * as sources from "./data/sources/index.ts";
 /** Ways to measure features, one by one; `evaluate` runs them on a run. */
 export * as evaluators from "./evaluators/index.ts";
+/** What a protocol of one's own is made of; `evaluate` takes it beside the built-in ones. */
+export * as protocol from "./measure/protocol.ts";
 /** Run folders: checkpoints, metrics and documents read. */
 export * as runs from "./run/index.ts";
 /** The most similar rows in a file of features. */
@@ -62,15 +64,7 @@ export { presets as models, type VitConfig } from "./nn/vit.ts";
 // Use a trained encoder.
 export { createEncoder, type Encoder, type EncoderOptions, loadEncoder } from "./evaluators/encoder.ts";
 export type { Evaluator, Features, Score } from "./evaluators/evaluator.ts";
-export {
-  accuracy,
-  type Asked,
-  type Metric,
-  type Protocol,
-  type ProtocolOptions,
-  type Subject,
-  type Task,
-} from "./measure/protocol.ts";
+export type { Asked, Metric, Protocol, ProtocolOptions, Subject, Task } from "./measure/protocol.ts";
 export { type ProtocolName, protocols, type ProtocolSettings } from "./measure/protocols/index.ts";
 export type { TaskOptions } from "./measure/tasks.ts";
 
