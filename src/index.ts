@@ -30,7 +30,7 @@ export { analyse, analyseEncoders, type AnalyseOptions } from "./measure/analyse
 export { fineTune, type FineTuned, type FineTuneData, type FineTuneOptions } from "./measure/finetune.ts";
 export { fineTunePresets, type FineTuneSettings } from "./measure/finetune-settings.ts";
 export { evaluateLayers, type LayersOptions, measureLayers } from "./measure/layers.ts";
-export { type Pairing, type Question, type Questions, questionsOf, splitsOf } from "./measure/questions.ts";
+export { questionsOf, splitsOf } from "./measure/questions.ts";
 export { type ConflictOptions, measureConflict } from "./measure/conflict.ts";
 export { type RunOptions, runStudy, type StudyEvent, type StudyOutcome } from "./study/run.ts";
 export type { StudyOptions } from "./study/design.ts";
@@ -79,6 +79,7 @@ export type { FeaturesFile } from "./interop/features.ts";
 
 // Images.
 export type { Pixels, Source, Split } from "./data/source.ts";
+export type { Pairing, Question, Questions } from "./data/question.ts";
 export { openSource, type SourceInput, type SourceSpec } from "./data/sources/open.ts";
 export type { SourceKind } from "./data/sources/kind.ts";
 export { subset } from "./data/sources/subset.ts";

@@ -14,6 +14,7 @@ import { cached } from "../data/sources/cached.ts";
 import { evaluationBatches } from "../data/batches/evaluation.ts";
 import { mix } from "../data/augmentation/mix.ts";
 import { rowMaker } from "../data/batches/rows.ts";
+import type { Question } from "../data/question.ts";
 import type { Source } from "../data/source.ts";
 import { subset } from "../data/sources/subset.ts";
 import { type AugmentView, type CenterView, fineTuneView, maeView, resized } from "../data/augmentation/views.ts";
@@ -21,7 +22,6 @@ import { classify, type ClassifyOptions, drawDropPath, logits } from "../objecti
 import type { Encoder } from "../evaluators/encoder.ts";
 import type { EvaluatorOptions, Score } from "../evaluators/evaluator.ts";
 import { fineTuneRules, type FineTuneSettings, resolveSettings } from "./finetune-settings.ts";
-import type { Question } from "./questions.ts";
 import { microBatchFor } from "../cost/micro-batch.ts";
 import { createStep, snapshot, type Step } from "../step/step.ts";
 import { takeSteps } from "../step/take-steps.ts";

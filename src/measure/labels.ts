@@ -1,9 +1,9 @@
 /** Which images are labelled, where not all are. */
 import * as z from "zod";
 import { rowsOfSplitFile } from "../data/formats/image-list.ts";
+import type { Question } from "../data/question.ts";
 import type { Source } from "../data/source.ts";
 import { describeShots, drawLabels, type Shots } from "../evaluators/few-shot.ts";
-import type { Question } from "./questions.ts";
 
 /** So many of each class, a share of them (`10%`), or those that a split file names. */
 export const labelChoice = z.union([z.int().min(1), z.string().min(1)]);

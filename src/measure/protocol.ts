@@ -3,9 +3,10 @@
  * each in `protocols/`; `evaluate` takes others beside them.
  */
 import type * as z from "zod";
+import type { Question, Questions } from "../data/question.ts";
 import type { Encoder } from "../evaluators/encoder.ts";
 import type { EvaluatorOptions, Features, Score } from "../evaluators/evaluator.ts";
-import { chanceOf, type Question, type Questions } from "./questions.ts";
+import { chanceOf } from "./questions.ts";
 
 /** What is measured, as a task sees it: a candidate that was opened. */
 export interface Subject {

@@ -6,8 +6,6 @@ import { stratifiedSample, subset } from "../data/sources/subset.ts";
 import { divide, untaught } from "../evaluators/divide.ts";
 import { type Features, type LabelledFeatures, mostFrequent, pick, type Splits } from "../evaluators/evaluator.ts";
 
-export type { Pairing, Question, Questions } from "../data/question.ts";
-
 export interface QuestionOptions {
   readonly seed?: number;
   /** Use at most so many of the images, the same share of every class and split. Not for a source with questions of its own. */

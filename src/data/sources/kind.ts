@@ -1,7 +1,7 @@
 /**
  * The contract of a kind of source. A kind is one file here, which exports one `SourceKind` value with all that anybody
- * knows of it, and a line in `kinds.ts`. Two members are enough, `schema` and `open`; without another, the kind has
- * nothing of the sort, or what its comment says.
+ * knows of it, and a line in `kinds.ts`. `schema` and `open` are enough (see `synthetic.ts`); a member that is left out
+ * says that the kind has nothing of the sort.
  */
 import type * as z from "zod";
 import type { Questions } from "../question.ts";
@@ -37,9 +37,9 @@ interface Common<Schema extends SourceSchema, Spec = z.infer<Schema>, Input = z.
   reduced?(input: Input, shortSide: number): Input;
   /** Side of all decoded images, in pixels. Default: they may have any size. */
   imageSize?(spec: Spec): number;
-  /** The folder that the images are in, after which a run is called. Default: what was given for the images. */
+  /** The folder that the images are in, after which a run is named. Default: what was given for the images. */
   folder?(spec: Spec): string;
-  /** Questions of its own, which use all images. Default: what class an image is of, in a source with classes. */
+  /** Questions of its own, which use all images and take no limit. Default: the class of an image, where there are any. */
   questions?(spec: Spec): Promise<Questions>;
   /** The images that an analysis shows. Default: those that the questions show. */
   analysed?(spec: Spec): Spec;
