@@ -82,7 +82,9 @@ function loadKind(path: string): ObjectiveKind {
           '"layergraft/objective" has what an objective needs, and awaits nothing',
         { cause: error },
       );
-    throw new Error(`${path} cannot be loaded: ${message.split("\n", 1)[0]}`, { cause: error });
+    const [first] = message.split("\n", 1);
+    const hint = /Cannot find (package|module) 'layergraft/.test(message) ? "; npm install layergraft beside it" : "";
+    throw new Error(`${path} cannot be loaded: ${first}${hint}`, { cause: error });
   }
   const found = loaded?.default ?? loaded;
   if (!isKind(found))

@@ -100,6 +100,11 @@ describe("one sentence says", () => {
     ],
     ["that it is not JavaScript", spec(moduleOf("text.mjs", "not a program")), /text\.mjs cannot be loaded: [^\n]+$/],
     [
+      "that the package is not there for it",
+      spec(moduleOf("alone.mjs", 'import "layergraft/objective";')),
+      /alone\.mjs cannot be loaded: Cannot find package 'layergraft' [^\n]+; npm install layergraft beside it$/,
+    ],
+    [
       "that it awaits something",
       spec(moduleOf("late.mjs", "await null; export default {};")),
       '"layergraft/objective" has what an objective needs, and awaits nothing',
