@@ -61,6 +61,9 @@ export { paper, paperEvaluations, type PaperOptions, paperRecipes } from "./meth
 export type { RateRule } from "./optim/groups.ts";
 export { presets as models, type VitConfig } from "./nn/vit.ts";
 
+// Write an objective of one's own; the same without all the rest is `layergraft/objective`.
+export * from "./objective.ts";
+
 // Use a trained encoder.
 export { createEncoder, type Encoder, type EncoderOptions, loadEncoder } from "./evaluators/encoder.ts";
 export type { Evaluator, Features, Score } from "./evaluators/evaluator.ts";

@@ -31,7 +31,7 @@ const order = [
   "study",
   "cli",
 ];
-const exempt = ["index.ts", "browser.ts", "webassembly.d.ts"];
+const exempt = ["index.ts", "browser.ts", "objective.ts", "webassembly.d.ts"];
 const imports = /(?:\b(?:import|export)\b[^"'`;]*?\bfrom\s*|\bimport\s*\(?\s*)["'`]([^"'`]+)["'`]/g;
 
 /** The folder of the list that a file below src/ is in: `data/sources` of `data/sources/emoji/source.ts`. */
@@ -101,6 +101,21 @@ function importsOf(path: string, text: string): string[] {
 it("no files import each other in a circle", () => {
   const imported = new Map(files.map((path) => [path, importsOf(path, readFileSync(`src/${path}`, "utf8"))]));
   expect(circles(imported)).toEqual([]);
+});
+
+it("what objectives are written with needs neither Node nor a runtime", () => {
+  const reached = new Set(["objective.ts"]);
+  const foreign = new Set<string>();
+  for (const path of reached) {
+    const text = readFileSync(`src/${path}`, "utf8");
+    for (const [, target] of text.matchAll(imports))
+      if (target!.startsWith(".")) reached.add(posix.join(posix.dirname(path), target!));
+      else foreign.add(target!);
+    if (path === "objective.ts") reached.add("objectives/kinds.ts");
+    expect(text, path).not.toMatch(/^(export const .* = )?await /m);
+  }
+  expect(reached.size).toBeGreaterThan(20);
+  expect([...foreign]).toEqual(["zod"]);
 });
 
 it("sees a circle, however long, and nothing else", () => {

@@ -1,6 +1,6 @@
 /** Recipes that are written down, the paper's and those in files; and what can be said of any recipe. */
 import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import * as z from "zod";
 import { kindOf, type SourceInput } from "../data/sources/open.ts";
 import { methods } from "../methods/methods.ts";
@@ -62,9 +62,20 @@ export function namedRecipe(data: SourceInput, options: RecipeOptions, start?: S
     const reduced = { ...recipe, data: withShortSide(data, recipe.model.imageSize) };
     return start === undefined ? reduced : fitToStart(reduced, start);
   }
-  const recipe = defineRecipe({ data, ...readJson(name, z.record(z.string(), z.unknown())) });
+  const read = readJson(name, z.record(z.string(), z.unknown())) ?? {};
+  const recipe = defineRecipe({ data, ...(withModules(read, dirname(name)) as typeof read) });
   const shortSide = "shortSide" in recipe.data ? recipe.data.shortSide : undefined;
   return { ...recipe, data: withShortSide(data, recipe.model.imageSize, shortSide) };
+}
+
+/** A part of a recipe file. Objectives in modules are looked for beside the file, from whatever folder it is read. */
+function withModules(part: unknown, folder: string): unknown {
+  if (Array.isArray(part)) return part.map((each) => withModules(each, folder));
+  if (typeof part !== "object" || part === null) return part;
+  const entries = Object.entries(part).map(([key, value]) => [key, withModules(value, folder)] as const);
+  const copy: Record<string, unknown> = Object.fromEntries(entries);
+  const { kind, path } = copy;
+  return kind === "module" && typeof path === "string" ? { ...copy, path: resolve(folder, path) } : copy;
 }
 
 /** Image files are reduced when they are decoded, to twice what the model sees. */

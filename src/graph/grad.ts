@@ -43,10 +43,11 @@ export function vjp(outputs: readonly (readonly [Value, Value])[], targets: read
  * the memory of `sum` itself. Shapes may differ as long as the sizes agree; the result has the shape the product likes.
  */
 export function accumulate(sum: (shape: Shape) => Value, gradient: Value): Value {
-  if (gradient.op === reshapeOp) return accumulate(sum, gradient.inputs[0]!);
+  if (gradient.op.name === reshapeOp.name) return accumulate(sum, gradient.inputs[0]!);
   const { op, inputs, attrs } = gradient;
-  if (op === gemmOp && inputs.length === 2) return gemm(inputs[0]!, inputs[1]!, { ...attrs, c: sum(gradient.shape) });
-  if (op === addOp && sameShape(inputs[0]!.shape, inputs[1]!.shape)) {
+  if (op.name === gemmOp.name && inputs.length === 2)
+    return gemm(inputs[0]!, inputs[1]!, { ...attrs, c: sum(gradient.shape) });
+  if (op.name === addOp.name && sameShape(inputs[0]!.shape, inputs[1]!.shape)) {
     const first = accumulate(sum, inputs[0]!);
     return accumulate((shape) => reshape(first, shape), inputs[1]!);
   }

@@ -59,7 +59,13 @@ export interface Emitter {
 /** ONNX attributes; a `float` marks numbers that ONNX wants as floating point. */
 export type OnnxAttrs = Readonly<Record<string, number | string | readonly number[] | { readonly float: number }>>;
 
-let nextId = 0;
+const counter = Symbol.for("layergraft: ids of values");
+
+/**
+ * Counts for all of the process. An objective in a file of its own may import another copy of this package than the program
+ * that loads it has, and both write one graph. For the same reason an op is known by its name where it must be known.
+ */
+const ids = ((globalThis as { [counter]?: { next: number } })[counter] ??= { next: 0 });
 
 /** A new value; the only constructor. Errors of `infer` are prefixed with the op's name. */
 export function apply<A extends Attrs>(op: Op<A>, inputs: readonly Value[], attrs: A): Value<A> {
@@ -69,7 +75,7 @@ export function apply<A extends Attrs>(op: Op<A>, inputs: readonly Value[], attr
   } catch (error) {
     throw new Error(`${op.name}: ${(error as Error).message}`, { cause: error });
   }
-  return Object.freeze({ id: nextId++, op, inputs, attrs, dtype: type.dtype, shape: type.shape });
+  return Object.freeze({ id: ids.next++, op, inputs, attrs, dtype: type.dtype, shape: type.shape });
 }
 
 /** Every value the outputs depend on, themselves included, inputs before users. */

@@ -190,7 +190,10 @@ function graft(
     throw new Error("the L1 anchor is for a contrastive second stage");
   return {
     ...stage,
-    objective: l1Anchor === undefined ? stage.objective : { ...(stage.objective as ClInput), l1Anchor },
+    objective:
+      l1Anchor === undefined
+        ? stage.objective
+        : { ...(stage.objective as Extract<ClInput, { kind: ClName }>), l1Anchor },
     rates: [...rates],
     init: [
       { ...start, ...(cut ? { match: `^${lower(fixTo!)}` } : {}) },
@@ -220,7 +223,7 @@ export const frozenPatches: RateRule[] = [{ match: "patch_embed\\.", frozen: tru
 
 function mimObjective(model: VitConfig, { objective = "mae", maskRatio, normPix }: MimOptions): MimInput {
   const options = given(objective, { maskRatio, normPix }, { normPix: "predicts pixels as they are" });
-  const decoder = takes({ kind: objective }, "decoderWidth") ? decoderFor(model) : {};
+  const decoder = takes(objective, "decoderWidth") ? decoderFor(model) : {};
   return { kind: objective, ...decoder, ...options };
 }
 
@@ -242,7 +245,7 @@ function given(
   why: Readonly<Record<string, string>>,
 ) {
   const found = Object.entries(options).filter(([, value]) => value !== undefined);
-  const [unknown] = found.find(([name]) => !takes({ kind }, name)) ?? [];
+  const [unknown] = found.find(([name]) => !takes(kind, name)) ?? [];
   if (unknown !== undefined)
     throw new Error(`${kind} ${unknown in why ? `${why[unknown]}: leave out ${unknown}` : `has no ${unknown}`}`);
   return Object.fromEntries(found);

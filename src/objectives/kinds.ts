@@ -3,6 +3,7 @@ import * as z from "zod";
 import type { VitConfig } from "../nn/vit.ts";
 import { jointKind } from "./joint.ts";
 import { maeKind } from "./mae.ts";
+import { type ModuleSpec, moduleSchema, nameOf, open as openModule } from "./module.ts";
 import { mocov3Kind } from "./mocov3.ts";
 import type { Family, KindSchema, Objective, ObjectiveKind } from "./objective.ts";
 import { simclrKind } from "./simclr.ts";
@@ -12,10 +13,10 @@ import { vicregKind } from "./vicreg.ts";
 const mimKinds = [maeKind, simmimKind] as const;
 const clKinds = [mocov3Kind, simclrKind, vicregKind] as const;
 
-export const mimSchema = z.discriminatedUnion("kind", schemasOf(mimKinds));
-export const clSchema = z.discriminatedUnion("kind", schemasOf(clKinds));
+export const mimSchema = z.discriminatedUnion("kind", [...schemasOf(mimKinds), moduleSchema("mim")]);
+export const clSchema = z.discriminatedUnion("kind", [...schemasOf(clKinds), moduleSchema("cl")]);
 const kinds = [...mimKinds, ...clKinds, jointKind(mimSchema, clSchema, create)] as const;
-export const objectiveSchema = z.discriminatedUnion("kind", schemasOf(kinds));
+export const objectiveSchema = z.discriminatedUnion("kind", [...schemasOf(kinds), moduleSchema()]);
 
 /** An objective as a recipe names it: its kind and all of its options. */
 export type ObjectiveSpec = z.infer<typeof objectiveSchema>;
@@ -37,12 +38,12 @@ export function createObjective(model: VitConfig, spec: ObjectiveSpec): Objectiv
 }
 
 export function familyOf(spec: ObjectiveSpec): Family {
-  return kindOf(spec).family;
+  return kindOf(spec).kind.family;
 }
 
-/** Whether a kind knows an option. */
-export function takes({ kind }: Named, option: string): boolean {
-  return option in kindOf({ kind }).schema.shape;
+/** Whether a kind of ours knows an option. */
+export function takes(kind: MimName | ClName, option: string): boolean {
+  return option in kindOf({ kind }).kind.schema.shape;
 }
 
 /** The losses of an objective by family, without an anchor: a joint one has both. */
@@ -60,12 +61,15 @@ interface Named {
 }
 
 function create(model: VitConfig, spec: Named, encoder?: string): Objective {
-  return kindOf(spec).create(model, spec, encoder);
+  const { kind, options } = kindOf(spec);
+  return kind.create(model, options, encoder);
 }
 
-function kindOf({ kind: name }: Named): ObjectiveKind {
+/** The kind that a checked spec names, ours or that of a module, and the options for it. */
+function kindOf(spec: Named): { readonly kind: ObjectiveKind; readonly options: Named } {
+  if (spec.kind === "module") return openModule(spec as ModuleSpec);
   const all: readonly ObjectiveKind[] = kinds;
-  return all.find(({ schema }) => schema.shape.kind.value === name)!;
+  return { kind: all.find((each) => nameOf(each) === spec.kind)!, options: spec };
 }
 
 /** The schemas of a list, each with its own type. */

@@ -100,7 +100,7 @@ class Lowering implements Emitter {
     const args = value.inputs.map((each) => names.get(each)!);
     this.#depth = Math.max(-1, ...value.inputs.map((each) => this.depths.get(each)!)) + 1;
     this.depths.set(value, this.#depth);
-    if (value.op === inputOp) {
+    if (value.op.name === inputOp.name) {
       const name = value.attrs["name"] as string;
       if (this.inputs.has(name)) throw new Error(`two different inputs are named ${name}`);
       this.inputs.set(name, value);

@@ -215,12 +215,14 @@ function unknownKey(key: string, input: unknown, path: readonly PropertyKey[]): 
   return nearest === undefined ? `"${key}"` : `"${key}" (did you mean "${nearest}"?)`;
 }
 
+type ObjectSchema = z.ZodObject<Record<string, z.ZodType>>;
+
 /** The keys of the object at `path`, found by walking schema and input together. */
 function knownKeys(schema: unknown, input: unknown, path: readonly PropertyKey[]): string[] {
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) return knownKeys(schema.unwrap(), input, path);
   if (schema instanceof z.ZodDiscriminatedUnion) {
     const kind = schema.def.discriminator;
-    const options = schema.options as readonly z.ZodObject<Record<string, z.ZodType>>[];
+    const options = schema.options.map((each) => (each instanceof z.ZodPipe ? each.in : each)) as ObjectSchema[];
     const value = (input as Record<string, unknown>)[kind];
     return options.flatMap((each) => (each.shape[kind]!.safeParse(value).success ? knownKeys(each, input, path) : []));
   }

@@ -110,5 +110,5 @@ it("sorts kinds by family, and an objective into its losses", () => {
 });
 
 it("knows what a kind takes", () => {
-  expect([takes({ kind: "mae" }, "normPix"), takes({ kind: "simmim" }, "normPix")]).toEqual([true, false]);
+  expect([takes("mae", "normPix"), takes("simmim", "normPix")]).toEqual([true, false]);
 });

@@ -8,7 +8,7 @@ export function reshape(x: Value, shape: Shape): Value {
   const rest = shape.reduce((product, n) => (n === -1 ? product : product * n), 1);
   const target = shape.map((n) => (n === -1 ? sizeOf(x.shape) / rest : n));
   if (sameShape(x.shape, target)) return x;
-  if (x.op === reshapeOp) return reshape(x.inputs[0]!, target);
+  if (x.op.name === reshapeOp.name) return reshape(x.inputs[0]!, target);
   return apply(reshapeOp, [x], { shape: target });
 }
 export const reshapeOp: Op<{ shape: Shape }> = {
