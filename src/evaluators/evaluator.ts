@@ -48,7 +48,7 @@ export interface EvaluatorOptions {
   readonly threads?: number;
 }
 
-/** One protocol, one file. Options with defaults belong to the file. */
+/** The arithmetic of a protocol, one file each. Options with defaults belong to the file. */
 export interface Evaluator<O extends EvaluatorOptions = EvaluatorOptions> {
   readonly name: string;
   run(splits: Splits, options?: O): Promise<Score[]>;

@@ -90,7 +90,9 @@ export async function evaluateEncoders(
         scores[i]![name] = await task.run(subject, { onProgress: (part, whole) => tell(part / whole) });
         const { question, needs } = task;
         const tested =
-          question === undefined || needs === "encoder" ? {} : { tested: readable(question, known!).rows.test };
+          question !== undefined && known !== undefined && needs === "features"
+            ? { tested: readable(question, known).rows.test }
+            : {};
         onScore?.({ candidate, task, score: scores[i]![name], source: list.source, ...tested });
       }
       done++;

@@ -29,7 +29,8 @@ export interface TaskOptions extends QuestionOptions, EvaluatorOptions {
 
 /**
  * Every task of every built-in protocol for a source, and of those that are `beside` them; none when it has no classes.
- * Throws one sentence for a setting that is wrong.
+ * Common questions come first, asked by the usual protocols before the others, then what is for one protocol alone. Throws
+ * one sentence for a setting that is wrong.
  */
 export async function tasksOf(
   input: SourceInput,
@@ -37,10 +38,11 @@ export async function tasksOf(
   beside: readonly Protocol[] = [],
 ): Promise<TaskList> {
   const { seed = 0, limit, threads } = options;
-  const protocols = checkSettings([...builtIn, ...beside], options.settings);
+  const checked = checkSettings([...builtIn, ...beside], options.settings);
+  const usualFirst = checked.toSorted(([a], [b]) => Number(b.usual) - Number(a.usual));
   const { questions, pairings, ...rest } = await questionsOf(input, options);
   const list = (asked: (name: string) => Omit<Asked, "source">) =>
-    protocols.flatMap(([protocol, settings]) => {
+    usualFirst.flatMap(([protocol, settings]) => {
       const { name, metric } = protocol;
       const tasks = protocol.tasks({ source: rest.source, ...asked(name) }, settings, { seed, limit, threads });
       return tasks.map((task): ListedTask => ({ ...task, protocol: name, metric }));

@@ -34,7 +34,7 @@ describe("wrong usage ends with 2 and says what was meant", () => {
     [["pretrain", "x", "--set", "epochs"], "'epochs' is invalid", "expected key=value"],
     [["pretrain", "x", "--rates", "0.1,,1"], "'0.1,,1' is invalid", "expected a number from 0 to 1"],
     [["pretrain", "x", "--l1-anchor", "1e-5"], "'1e-5' is invalid", "expected weight,blocks"],
-    [["evaluate", "x", "--protocol", "kn"], "unknown protocol kn", "available: knn, linear, few-shot"],
+    [["evaluate", "x", "--protocol", "kn"], "unknown protocol kn", "available: knn, leave-one-out, linear"],
     [["evaluate", "x", "--shots", "1,200%"], "'1,200%' is invalid", "expected a share above 0 % and up to 100 %"],
     [["evaluate", "x", "--shots", "1,half"], "'1,half' is invalid", "a share such as 10%, or a split file"],
     [["evaluate", "x", "--protocol", "paper/ten"], "unknown protocol paper/ten", "paper/10-percent-vit-base"],

@@ -1,4 +1,4 @@
-/** The built-in protocols, in the order of their rows. To add one: its file, and a word in this list. */
+/** The built-in protocols. To add one: its file, and a word in this list. */
 import type * as z from "zod";
 import type { Protocol } from "../protocol.ts";
 import { fewShot } from "./few-shot.ts";
@@ -11,9 +11,9 @@ import { retrieval } from "./retrieval.ts";
 
 export const protocols = [
   knn,
+  leaveOneOut,
   linear,
   fewShot,
-  leaveOneOut,
   retrieval,
   linearSweep,
   fineTune,
