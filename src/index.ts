@@ -22,7 +22,7 @@ export * as search from "./interop/search.ts";
 export * as random from "./tensor/random.ts";
 
 // Train and measure: what the command line does, as functions.
-export { assistPretrain, pretrain, type PretrainOptions, type PretrainResult } from "./train/pretrain.ts";
+export { joinPretrain, pretrain, type PretrainOptions, type PretrainResult } from "./train/pretrain.ts";
 export { launched } from "./collective/launch.ts";
 export { baselines, type Candidate } from "./measure/candidates.ts";
 export { evaluate, evaluateEncoders, type EvaluateOptions } from "./measure/evaluate.ts";

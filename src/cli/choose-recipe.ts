@@ -5,7 +5,7 @@ import type { CenterView } from "../data/augmentation/views.ts";
 import type { PatchDrop } from "../objectives/mocov3.ts";
 import { automatic } from "../methods/automatic.ts";
 import type { Method } from "../methods/methods.ts";
-import { evaluationViewOf, type Recipe, type RecipeInput } from "../recipe/recipe.ts";
+import { type Recipe, type RecipeInput } from "../recipe/recipe.ts";
 import { resolveStage } from "../recipe/stage.ts";
 import { sourceAt } from "./data.ts";
 import { describeImport } from "./import.ts";
@@ -48,7 +48,7 @@ export async function chooseRecipe(images: string, options: RecipeOptions, outpu
     const silent = metadata?.["decoder"] === undefined || (own && report.decoder === undefined);
     const decoder = silent ? "" : fitsDecoder(start, recipe) ? ", with its decoder" : ", with a fresh decoder";
     const said = ({ mean, std }: CenterView) => `mean ${mean.join(", ")} and std ${std.join(", ")}`;
-    const [asked, known] = [said(evaluationViewOf(recipe)), said(report.view)];
+    const [asked, known] = [said(recipe.evaluationView), said(report.view)];
     if (asked !== known) output.say(`${name} normalises images by ${asked}, but the encoder was trained with ${known}`);
     output.say(
       skipped

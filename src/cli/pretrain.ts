@@ -5,7 +5,7 @@ import { launched } from "../collective/launch.ts";
 import { presets } from "../nn/vit.ts";
 import { clNames, mimNames } from "../objectives/kinds.ts";
 import { addNotes } from "../run/notes.ts";
-import { assistPretrain } from "../train/pretrain.ts";
+import { joinPretrain } from "../train/pretrain.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import { tasksOf } from "../measure/tasks.ts";
 import { methods } from "../methods/methods.ts";
@@ -89,7 +89,7 @@ export function pretrainCommand(): Command {
         if (options.dryRun) return;
         return interruptible(
           () => undefined,
-          (signal) => assistPretrain({ command, signal }),
+          (signal) => joinPretrain({ command, signal }),
         );
       }
       if (options.resume) return resumeRun(images, options, output);

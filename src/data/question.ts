@@ -10,8 +10,8 @@ export interface Question {
   readonly labels: Int32Array;
   /** The images that teach, that are chosen by, and that are tested. */
   readonly rows: Readonly<Record<Split, readonly number[]>>;
-  /** `k-NN` alone is asked of images whose classes were taught by others than theirs. */
-  readonly only?: "knn";
+  /** The only protocol that is asked: `knn` of images whose classes were taught by others than theirs. */
+  readonly only?: string;
 }
 
 /** Is the image most like this one of the same thing? */

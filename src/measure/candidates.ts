@@ -14,7 +14,7 @@ import {
 } from "../evaluators/encoder.ts";
 import { listCheckpoints } from "../run/checkpoint.ts";
 import { openRun } from "../run/folder.ts";
-import { defineRecipe, evaluationViewOf, type Recipe } from "../recipe/recipe.ts";
+import { defineRecipe, type Recipe } from "../recipe/recipe.ts";
 import { lossesOf, resolveStage } from "../recipe/stage.ts";
 
 /** What is compared: `random` and `pixels` are what a trained encoder must beat, the rest are the run's stages. */
@@ -47,7 +47,7 @@ export function candidatesAt(
 
 /** What any encoder of this recipe should beat: the model before training, and colours themselves. */
 export function baselines(recipe: Recipe): Candidate[] {
-  return baselinesOf({ ...recipe, view: evaluationViewOf(recipe) });
+  return baselinesOf({ ...recipe, view: recipe.evaluationView });
 }
 
 interface Baseline {

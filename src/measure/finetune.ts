@@ -2,29 +2,27 @@
  * End-to-end fine-tuning: the whole encoder learns a labelled task (layer-grafted pre-training's `main_finetune_mae.py`,
  * which follows MAE's). Unlike the released code, the epoch is chosen on images of its own and the last one counts too.
  */
-import { fold, key, Random } from "../tensor/random.ts";
+import { fold, key, type Key, Random } from "../tensor/random.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
-import * as op from "../graph/ops/index.ts";
 import { cpu } from "../backend/cpu.ts";
 import { resizePositions } from "../nn/interpolate.ts";
-import { Scope } from "../nn/scope.ts";
 import { patchCount, type VitConfig } from "../nn/vit.ts";
 import { scaleByBatch, warmupCosine } from "../optim/schedules.ts";
-import { cached } from "../data/sources/cached.ts";
-import { evaluationBatches } from "../data/batches/evaluation.ts";
-import { mix } from "../data/augmentation/mix.ts";
+import { mix, type MixOptions } from "../data/augmentation/mix.ts";
+import { type AugmentView, type CenterView, fineTuneView, maeView, resized } from "../data/augmentation/views.ts";
 import { rowMaker } from "../data/batches/rows.ts";
 import type { Question } from "../data/question.ts";
-import type { Source } from "../data/source.ts";
+import type { Source, Split } from "../data/source.ts";
+import { cached } from "../data/sources/cached.ts";
 import { subset } from "../data/sources/subset.ts";
-import { type AugmentView, type CenterView, fineTuneView, maeView, resized } from "../data/augmentation/views.ts";
-import { classify, type ClassifyOptions, drawDropPath, logits } from "../objectives/classify.ts";
-import type { Encoder } from "../evaluators/encoder.ts";
-import type { EvaluatorOptions, Score } from "../evaluators/evaluator.ts";
-import { fineTuneRules, type FineTuneSettings, resolveSettings } from "./finetune-settings.ts";
-import { microBatchFor } from "../cost/micro-batch.ts";
+import { classify, type ClassifyOptions, drawDropPath } from "../objectives/classify.ts";
 import { createStep, snapshot, type Step } from "../step/step.ts";
 import { takeSteps } from "../step/take-steps.ts";
+import type { Encoder } from "../evaluators/encoder.ts";
+import type { EvaluatorOptions, Score } from "../evaluators/evaluator.ts";
+import { microBatchFor } from "../cost/micro-batch.ts";
+import { type Classifier, openClassifier } from "./classifier.ts";
+import { fineTuneRules, type FineTuneSettings, type ResolvedSettings, resolveSettings } from "./finetune-settings.ts";
 
 /** What is fine-tuned. `parameters` may hold more than the encoder; `tuneFromFirstFC` needs the projector's `head.0.weight`. */
 export type FineTuneSubject = Pick<Encoder, "model" | "view" | "parameters">;
@@ -67,30 +65,15 @@ export async function fineTune(
   data: FineTuneData,
   options: FineTuneOptions = {},
 ): Promise<FineTuned> {
-  const { view: givenView, seed = 0, threads, cacheBytes = 2 ** 30, onProgress, ...given } = options;
+  const { view, seed = 0, threads, cacheBytes = 2 ** 30, onProgress, ...given } = options;
   const settings = resolveSettings(given);
-  const { epochs, evaluateEvery } = settings;
-  check(subject, data, settings, givenView);
-  const { train } = data.rows;
-  const { imageSize = subject.model.imageSize } = settings;
-  const model = { ...subject.model, imageSize };
-  const evaluationView = resized(subject.view, imageSize);
-  const { mean, std } = evaluationView; // an encoder is used with the normalisation it was trained with
-  const view =
-    givenView ??
-    (settings.augmentation === "strong"
-      ? fineTuneView(imageSize, { mean, std })
-      : maeView(imageSize, { scale: [0.35, 1], mean, std }));
-  const batch = batchFor(settings.batch, train.length);
-  const microBatch = settings.microBatch ?? microBatchFor(batch, 1 + patchCount(model));
-  const firstLayer = settings.tuneFromFirstFC ? subject.parameters.get("head.0.weight")!.shape[0]! : undefined;
-  const head = { ...settings, classes: data.classes.length, ...(firstLayer === undefined ? {} : { firstLayer }) };
-
+  check(subject, data, settings, view);
+  const { model, evaluationView, batch, head } = setupOf(subject, data, settings);
   const root = fold(key(seed), "fine-tune");
   const step = await createStep(classify(model, head), {
     backend: cpu(threads === undefined ? {} : { threads }),
     batch,
-    microBatch,
+    microBatch: settings.microBatch ?? microBatchFor(batch, 1 + patchCount(model)),
     rules: fineTuneRules(model.depth, settings),
     optimizer: { betas: settings.betas, epsilon: 1e-8, weightDecay: settings.weightDecay },
     key: root,
@@ -99,70 +82,101 @@ export async function fineTune(
   try {
     await load(step, subject, model);
     classifier = await openClassifier(step, model, head);
-    const source = cached(data.source, cacheBytes);
-    const measure = async (rows: readonly number[]) => {
-      const predictions = await classifier!.predict(subset(source, rows), evaluationView);
-      const readable = Array.from(predictions.keys()).filter((i) => predictions[i] !== -1);
-      const hits = readable.filter((i) => predictions[i] === data.labels[rows[i]!]).length;
-      return { predictions, value: hits / readable.length };
-    };
-    const rows = rowMaker(subset(source, train), {
-      views: { images: view },
-      seed,
-      cacheBytes: 0,
-      maxBadShare: 0.1,
-    });
-    const stepsPerEpoch = Math.floor(train.length / batch);
-    const steps = epochs * stepsPerEpoch;
+    const images = { ...data, source: cached(data.source, cacheBytes) };
+    const measure = (split: Split) => accuracyOf(classifier!, images, split, evaluationView);
+    const trainingView = view ?? viewOf(settings, evaluationView);
+    const stepsPerEpoch = Math.floor(data.rows.train.length / batch);
+    const steps = settings.epochs * stepsPerEpoch;
     const schedule = {
       peak: scaleByBatch(settings.learningRate, batch),
-      warmup: settings.warmup ?? Math.min(5, epochs / 10),
-      total: epochs,
+      warmup: settings.warmup ?? Math.min(5, settings.epochs / 10),
+      total: settings.epochs,
       end: settings.minLearningRate,
     };
-
-    const orderOf = (epoch: number) => new Random(fold(root, "order", epoch)).permutation(train.length);
-    let order: { epoch: number; rows: Int32Array } = { epoch: -1, rows: new Int32Array(0) };
     const walk = {
       to: steps,
-      async samples(done: number) {
-        const [epoch, i] = [Math.floor(done / stepsPerEpoch), done % stepsPerEpoch];
-        if (order.epoch !== epoch) order = { epoch, rows: orderOf(epoch) };
-        const random = (purpose: string) => new Random(fold(root, purpose, epoch, i));
-        const { fields, indices } = await rows(epoch, order.rows.slice(i * batch, (i + 1) * batch));
-        const images = tensor("float32", [batch, 3, imageSize, imageSize], fields["images"]);
-        const labels = indices.map((row) => data.labels[train[row]!]!);
-        const targets = mix(images, labels, head, random("mix"));
-        return { images, targets, dropPath: drawDropPath(random("drop path"), batch, model.depth, settings.dropPath) };
-      },
+      samples: trainingBatches(images, { ...head, view: trainingView, batch, depth: model.depth, seed, root }),
       at: (done: number) => ({ rate: warmupCosine(done / stepsPerEpoch, schedule), progress: done / steps }),
     };
 
     const history: FineTuned["history"][number][] = [];
     let best = { validation: -1, epoch: 0, parameters: new Map<string, Tensor>() };
     let [news, mean] = ["", 0];
-    onProgress?.(0, steps, `epoch 1 of ${epochs}`);
+    onProgress?.(0, steps, `epoch 1 of ${settings.epochs}`);
     for await (const { done, loss } of takeSteps(step, walk)) {
       mean += loss / stepsPerEpoch;
       const epoch = Math.floor(done / stepsPerEpoch);
       const isEnd = done % stepsPerEpoch === 0;
-      if (isEnd && (epoch % evaluateEvery === 0 || done === steps)) {
-        const { value: validation } = await measure(data.rows.validation);
+      if (isEnd && (epoch % settings.evaluateEvery === 0 || done === steps)) {
+        const { value: validation } = await measure("validation");
         history.push({ epoch, loss: mean, validation });
         news = `, loss ${mean.toFixed(3)}, ${(100 * validation).toFixed(1)} % of the validation images`;
         if (validation >= best.validation) best = { validation, epoch, parameters: await snapshot(step.state) };
       }
       if (isEnd) mean = 0;
-      if (done < steps) onProgress?.(done, steps, `epoch ${epoch + 1} of ${epochs}${news}`);
+      if (done < steps) onProgress?.(done, steps, `epoch ${epoch + 1} of ${settings.epochs}${news}`);
     }
     onProgress?.(steps, steps, "");
     await step.state.write(best.parameters);
-    const detail = `epoch ${best.epoch} of ${epochs}`;
-    const tested = await measure(data.rows.test);
-    return { name: "fine-tune", detail, ...tested, ...best, history, model, view: evaluationView };
+    const detail = `epoch ${best.epoch} of ${settings.epochs}`;
+    return { name: "fine-tune", detail, ...(await measure("test")), ...best, history, model, view: evaluationView };
   } finally {
     await Promise.all([step.release(), classifier?.release()]);
   }
+}
+
+/** What settings mean for an encoder and so many images. */
+function setupOf(subject: FineTuneSubject, { classes, rows }: FineTuneData, settings: ResolvedSettings) {
+  const { imageSize = subject.model.imageSize } = settings;
+  const firstLayer = settings.tuneFromFirstFC ? subject.parameters.get("head.0.weight")!.shape[0]! : undefined;
+  return {
+    model: { ...subject.model, imageSize },
+    evaluationView: resized(subject.view, imageSize),
+    batch: batchFor(settings.batch, rows.train.length),
+    head: { ...settings, classes: classes.length, ...(firstLayer === undefined ? {} : { firstLayer }) },
+  };
+}
+
+/** An encoder is used with the normalisation it was trained with. */
+function viewOf({ augmentation }: ResolvedSettings, { size, mean, std }: CenterView): AugmentView {
+  return augmentation === "strong" ? fineTuneView(size, { mean, std }) : maeView(size, { scale: [0.35, 1], mean, std });
+}
+
+interface TrainingOptions extends MixOptions, Pick<ClassifyOptions, "dropPath"> {
+  readonly view: AugmentView;
+  readonly batch: number;
+  readonly depth: number;
+  /** Of the views. */
+  readonly seed: number;
+  /** Of everything else. */
+  readonly root: Key;
+}
+
+/** The samples of step number `done`, through all epochs: mixed images with their targets, and which branches drop out. */
+function trainingBatches({ source, labels, rows: { train } }: FineTuneData, options: TrainingOptions) {
+  const { view, batch, depth, seed, root, dropPath } = options;
+  const make = rowMaker(subset(source, train), { views: { images: view }, seed, cacheBytes: 0, maxBadShare: 0.1 });
+  const stepsPerEpoch = Math.floor(train.length / batch);
+  let order: { epoch: number; rows: Int32Array } = { epoch: -1, rows: new Int32Array(0) };
+  return async (done: number) => {
+    const [epoch, i] = [Math.floor(done / stepsPerEpoch), done % stepsPerEpoch];
+    const random = (purpose: string, ...path: readonly number[]) => new Random(fold(root, purpose, epoch, ...path));
+    if (order.epoch !== epoch) order = { epoch, rows: random("order").permutation(train.length) };
+    const { fields, indices } = await make(epoch, order.rows.slice(i * batch, (i + 1) * batch));
+    const images = tensor("float32", [batch, 3, view.size, view.size], fields["images"]);
+    const found = indices.map((row) => labels[train[row]!]!);
+    const targets = mix(images, found, options, random("mix", i));
+    return { images, targets, dropPath: drawDropPath(random("drop path", i), batch, depth, dropPath) };
+  };
+}
+
+/** Of the readable images of a split the share that is classified right, and what is said of each. */
+async function accuracyOf(classifier: Classifier, data: FineTuneData, split: Split, view: CenterView) {
+  const rows = data.rows[split];
+  const predictions = await classifier.predict(subset(data.source, rows), view);
+  const readable = Array.from(predictions.keys()).filter((i) => predictions[i] !== -1);
+  const hits = readable.filter((i) => predictions[i] === data.labels[rows[i]!]).length;
+  return { predictions, value: hits / readable.length };
 }
 
 /** What a whole number of images allows: all of them where the batch is larger, even because mixing takes pairs. */
@@ -184,44 +198,6 @@ async function load({ state }: Step, { model, parameters }: FineTuneSubject, { i
   if (imageSize !== model.imageSize)
     values.set("pos_embed", resizePositions(values.get("pos_embed") as Tensor<"float32">, imageSize / patchSize));
   await state.write(values);
-}
-
-interface Classifier {
-  /** A class per image; -1 where it cannot be read. Rejects when none can. */
-  predict(source: Source, view: CenterView): Promise<Int32Array>;
-  release(): Promise<void>;
-}
-
-/** Classifies with the weights that `step` has at the time. */
-async function openClassifier(
-  { backend, state }: Step,
-  model: VitConfig,
-  options: ClassifyOptions,
-): Promise<Classifier> {
-  const batch = 64;
-  const { imageSize } = model;
-  const scope = new Scope();
-  const images = op.input("images", "float32", [batch, 3, imageSize, imageSize]);
-  const program = await backend.compile({ logits: logits(scope, model, options, { images }) });
-  program.bind({ inputs: Object.fromEntries([...scope.variables.keys()].map((name) => [name, state.handle(name)])) });
-  return {
-    async predict(source, view) {
-      const found = new Int32Array(source.length).fill(-1);
-      let failure: Error | undefined;
-      const onUnreadable = (_: number, error: Error) => void (failure = error);
-      for await (const { images, indices } of evaluationBatches(source, view, batch, { onUnreadable })) {
-        const { data, shape } = (await program.run({ images }))["logits"] as Tensor<"float32">;
-        const classes = shape[1]!;
-        for (const [i, index] of indices.entries()) {
-          const row = data.subarray(i * classes, (i + 1) * classes);
-          found[index] = row.indexOf(Math.max(...row));
-        }
-      }
-      if (failure !== undefined && found.every((each) => each === -1)) throw failure;
-      return found;
-    },
-    release: () => program.release(),
-  };
 }
 
 function check(

@@ -17,7 +17,7 @@ import { listCheckpoints, readCheckpoint } from "../run/checkpoint.ts";
 import { openRun } from "../run/folder.ts";
 import { type Neighbours, type Reconstructions, writePicture, writeSamples } from "../run/samples.ts";
 import { candidatesOf } from "./candidates.ts";
-import { defineRecipe, evaluationViewOf, type Recipe, type Stage } from "../recipe/recipe.ts";
+import { defineRecipe, type Recipe, type Stage } from "../recipe/recipe.ts";
 import { resolveStage } from "../recipe/stage.ts";
 import { thumbnails } from "./thumbnails.ts";
 
@@ -44,7 +44,7 @@ async function drawReconstructions(dir: string, recipe: Recipe, source: Source):
   if (objective.kind !== "mae") return undefined;
   const { model } = recipe;
   const { imageSize, patchSize } = model;
-  const view = evaluationViewOf(recipe);
+  const view = recipe.evaluationView;
   const count = Math.min(source.length, shownReconstructions);
   const indices = choose(source, source.length, recipe.seed); // as many as it takes to find enough readable ones
   const onUnreadable = () => undefined;
@@ -121,7 +121,7 @@ function momentsOf(planes: Float32Array, places: readonly number[]): { mean: num
 /** A few queries and what each encoder holds to be most alike among the shown images. */
 async function drawNeighbours(dir: string, recipe: Recipe, all: Source): Promise<Neighbours | undefined> {
   const gallery = all.length > galleryLimit ? subset(all, choose(all, galleryLimit, recipe.seed)) : all;
-  const view = evaluationViewOf(recipe);
+  const view = recipe.evaluationView;
   const picture = thumbnails(dir, "n", gallery, view);
 
   const candidates = candidatesOf(dir, recipe);

@@ -2,7 +2,7 @@
 import { cpus, totalmem } from "node:os";
 import { kindOf, type SourceInput } from "../data/sources/open.ts";
 import { patchCount, presets, type VitConfig } from "../nn/vit.ts";
-import { defineRecipe, evaluationViewOf, type Recipe, type RecipeInput, type Stage } from "../recipe/recipe.ts";
+import { defineRecipe, type Recipe, type RecipeInput, type Stage } from "../recipe/recipe.ts";
 import { cachedMicroBatch } from "../cost/micro-batch.ts";
 import { imageWork } from "../cost/work.ts";
 import { type ResolvedStage, resolveStages } from "../recipe/stage.ts";
@@ -105,7 +105,7 @@ function inMicroBatches(
  */
 export function bothLosses(recipe: Recipe, batch: number): readonly Stage[] {
   const { data, model } = recipe;
-  const { mean, std } = evaluationViewOf(recipe);
+  const { mean, std } = recipe.evaluationView;
   const { mlpDim, views } = contrastFor(model);
   const timing = { epochs: 1, batch, learningRate: rateFor(model, batch) };
   const normalised = { view1: { ...views?.view1, mean, std }, view2: { ...views?.view2, mean, std } };

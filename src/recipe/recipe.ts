@@ -173,11 +173,6 @@ export function defineRecipe(input: unknown): Recipe {
   throw new Error(`this recipe cannot be run: ${problems.join("; ")}`);
 }
 
-/** The view under which an encoder of this recipe is used. */
-export function evaluationViewOf({ evaluationView }: Recipe): CenterView {
-  return evaluationView;
-}
-
 /** What a stage asks for that its objective cannot do. */
 function misfit(recipe: Recipe, stage: Stage): { key: "objective" | "views"; message: string } | undefined {
   let objective: Objective;

@@ -4,7 +4,7 @@ import type { Source } from "../data/source.ts";
 import { confusionCounts, worstPairs } from "../evaluators/confusion.ts";
 import { type Confusion, writeConfusion } from "../run/confusion.ts";
 import { openRun } from "../run/folder.ts";
-import { defineRecipe, evaluationViewOf } from "../recipe/recipe.ts";
+import { defineRecipe } from "../recipe/recipe.ts";
 import { thumbnails } from "../measure/thumbnails.ts";
 
 const shownPairs = 8;
@@ -29,7 +29,7 @@ export interface ConfusionInput {
 export async function drawConfusion(dir: string, input: ConfusionInput): Promise<Confusion> {
   const { source, rows, labels, predictions, classes, encoder, label } = input;
   const recipe = defineRecipe(openRun(dir).recipe);
-  const draw = thumbnails(dir, "c", source, evaluationViewOf(recipe));
+  const draw = thumbnails(dir, "c", source, recipe.evaluationView);
   const order = [...new Random(fold(key(recipe.seed), "confusion")).permutation(labels.length)];
   const pictures = (chosen: readonly number[], limit: number) =>
     Promise.all(chosen.slice(0, limit).map(async (i) => ({ id: source.id(rows[i]!), image: await draw(rows[i]!) })));

@@ -53,7 +53,7 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
  * Takes part in a job as one of its other processes: recipe and weights come from the first one, and nothing is written.
  * Rejects when this process cannot go on, and then the launcher ends the job.
  */
-export async function assistPretrain(options: Pick<PretrainOptions, "command" | "signal">): Promise<void> {
+export async function joinPretrain(options: Pick<PretrainOptions, "command" | "signal">): Promise<void> {
   await inChild({ ...options, out: "" });
 }
 

@@ -1,7 +1,7 @@
 /** Program of the tests: `mpirun -np N node job-program.js OUT TASK` pre-trains as the JSON of `Task` says. */
 import { interruptible } from "../../src/cli/interrupt.ts";
 import { launched } from "../../src/collective/launch.ts";
-import { assistPretrain, pretrain } from "../../src/train/pretrain.ts";
+import { joinPretrain, pretrain } from "../../src/train/pretrain.ts";
 import type { RecipeInput } from "../../src/recipe/recipe.ts";
 
 export interface Task {
@@ -19,7 +19,7 @@ try {
   await interruptible(
     () => undefined,
     async (signal) => {
-      if (rank > 0) await assistPretrain({ command, signal });
+      if (rank > 0) await joinPretrain({ command, signal });
       else await pretrain({ out, command, signal, ...(recipe === undefined ? { resume: true } : { recipe }) });
     },
   );
