@@ -2,6 +2,7 @@
 import { cpus, totalmem } from "node:os";
 import { kindOf, type SourceInput } from "../data/sources/open.ts";
 import { patchCount, presets, type VitConfig } from "../nn/vit.ts";
+import { type ClName, takes } from "../objectives/kinds.ts";
 import { defineRecipe, type Recipe, type RecipeInput, type Stage } from "../recipe/recipe.ts";
 import { cachedMicroBatch } from "../cost/micro-batch.ts";
 import { imageWork } from "../cost/work.ts";
@@ -64,7 +65,7 @@ export function automatic(options: AutomaticOptions): RecipeInput {
         epochs: options.epochs?.cl ?? epochs,
         batch,
         learningRate,
-        ...contrastFor(model),
+        ...contrastFor(model, options.cl?.objective),
         ...options.cl,
       },
       graft: { rates: model.depth % 3 === 0 ? [0.1, 0.1, 1] : [0.1, 1], ...options.graft },
@@ -125,9 +126,9 @@ function rateFor({ width }: VitConfig, batch: number): number {
 }
 
 /** Heads in proportion to the encoder, 4096 at ViT-B, and what small images bear. */
-function contrastFor(model: VitConfig): { mlpDim: number; views?: typeof smallViews } {
+function contrastFor(model: VitConfig, objective: ClName = "mocov3"): { mlpDim?: number; views?: typeof smallViews } {
   const mlpDim = Math.min(4096, Math.max(512, Math.round((model.width * 16) / 3 / 256) * 256));
-  return { mlpDim, ...(isSmall(model) ? { views: smallViews } : {}) };
+  return { ...(takes(objective, "mlpDim") ? { mlpDim } : {}), ...(isSmall(model) ? { views: smallViews } : {}) };
 }
 
 function isSmall({ imageSize }: VitConfig): boolean {

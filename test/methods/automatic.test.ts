@@ -37,6 +37,14 @@ describe("automatic", () => {
     expect([mim!.microBatch, cl!.microBatch]).toEqual([32, 4]);
   });
 
+  it("counts the tokens that the encoder sees", () => {
+    const options = { images: 100_000, shortSide: 400, model: "vit-base/16", batch: 256, method: "mim" } as const;
+    const sizeFor = (mim: NonNullable<AutomaticOptions["mim"]>) => choose({ ...options, mim }).stages[0]!.microBatch;
+    // of 196 patches a quarter, half and all
+    expect([sizeFor({}), sizeFor({ maskRatio: 0.5 }), sizeFor({ objective: "simmim" })]).toEqual([32, 16, 8]);
+    expect(sizeFor({ maskRatio: 0.5, microBatch: 4 })).toBe(4);
+  });
+
   it("keeps what is asked for", () => {
     const recipe = choose({
       images: 1000,
