@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { type Shape, show } from "../tensor/shape.ts";
 import { sourceSpec } from "../data/sources/open.ts";
-import { type CenterView, shapeOf, viewSpec } from "../data/augmentation/views.ts";
+import { shapeOf, viewSpec } from "../data/augmentation/views.ts";
 import { createObjective, familyOf, mimSchema, objectiveSchema } from "../objectives/kinds.ts";
 import type { Objective } from "../objectives/objective.ts";
 import { positive, share } from "../objectives/options.ts";
