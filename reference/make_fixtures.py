@@ -39,6 +39,14 @@ COMMITTED = {
     "mocov3-free": ("mocov3", 5, dict(
         image=8, patch=2, width=12, depth=2, heads=3,
         mlpDim=16, dim=12, temperature=0.5, momentum=0.99, freezePatchEmbed=False)),
+    "mocov3-own-positions": ("mocov3", 4, dict(
+        image=8, patch=4, width=8, depth=1, heads=2,
+        mlpDim=8, dim=6, temperature=0.2, momentum=0.9, freezePatchEmbed=False)),
+    "graft-own-positions": ("graft", 4, dict(
+        image=8, patch=4, width=8, depth=2, heads=2,
+        mlpDim=8, dim=6, temperature=0.2, momentum=0.9, freezePatchEmbed=False,
+        stageLearningRates=[0.0005, 0.002], weightDecay=0.2, betas=[0.9, 0.999], eps=1e-8, steps=3,
+        l1Weight=0.0, l1Blocks=0)),
     "graft-three-stages": ("graft", 6, dict(
         image=8, patch=4, width=8, depth=3, heads=2,
         mlpDim=16, dim=8, temperature=0.2, momentum=0.9, freezePatchEmbed=False,
@@ -408,6 +416,10 @@ def main():
         torch.set_default_dtype(torch.float64)
         generator = np.random.RandomState((zlib.crc32(name.encode()) + options.seed) % 2**32)
         parameters, inputs = KINDS[kind][0](config, batch, generator)
+        if name.endswith("own-positions"):
+            # A momentum encoder from elsewhere may have another table; it follows its source's as every parameter does.
+            table = parameters["momentum_encoder.pos_embed"]
+            table += (0.1 * generator.standard_normal(table.shape)).astype(np.float32)
         results = compute(kind, config, parameters, inputs, torch.float64)
         tensors = {f"param.{key}": value for key, value in parameters.items()}
         tensors.update((f"input.{key}", value) for key, value in inputs.items())
