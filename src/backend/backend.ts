@@ -33,8 +33,11 @@ export interface Executable {
 export interface Backend {
   /** `cpu` */
   readonly name: string;
-  /** Compiles the graph behind the named outputs. Throws the runtime's message when it cannot execute an operation. */
-  compile(outputs: Readonly<Record<string, Value>>): Promise<Executable>;
+  /**
+   * Compiles the graph behind the named outputs. `bound`: those of them that will be bound, and need not come to the host.
+   * Throws the runtime's message when it cannot execute an operation.
+   */
+  compile(outputs: Readonly<Record<string, Value>>, bound?: readonly string[]): Promise<Executable>;
   /** Memory for variables, filled with zeros. */
   allocate(allocation: Allocation): Promise<State>;
 }

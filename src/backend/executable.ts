@@ -48,6 +48,39 @@ export async function compile(
   };
 }
 
+/** A tensor as the runtime has it, on the host or on a device. */
+export type RuntimeTensor = ort.Tensor;
+
+/** A model in the runtime, for backends whose tensors do not lie on the host. */
+export interface Session {
+  run(feeds: Readonly<Record<string, RuntimeTensor>>): Promise<Readonly<Record<string, RuntimeTensor>>>;
+  release(): Promise<void>;
+}
+
+/**
+ * Opens a model on a device. `onDevice` are the outputs that stay there. A node that the device cannot execute is an error:
+ * to fall back to the CPU in the middle of a step would be slower than the CPU alone.
+ */
+export async function openDeviceSession(
+  model: Uint8Array,
+  outputs: readonly string[],
+  onDevice: readonly string[],
+  options: ExecutableOptions,
+): Promise<Session> {
+  const place = (name: string) => (onDevice.includes(name) ? "gpu-buffer" : "cpu");
+  const session = await ort.InferenceSession.create(model, {
+    ...sessionOptions(options),
+    preferredOutputLocation: Object.fromEntries(outputs.map((name) => [name, place(name)])),
+    extra: { session: { disable_cpu_ep_fallback: "1" } },
+  });
+  return { run: (feeds) => session.run(feeds), release: () => session.release() };
+}
+
+/** A tensor on the host for the runtime, which reads it where it is. */
+export function hostTensor({ dtype, shape, data }: Tensor): RuntimeTensor {
+  return new ort.Tensor(dtype, data, shape);
+}
+
 /** A model file, ours or not: shapes are what the file says, and are known once it has run. */
 export interface ModelFile {
   run(feeds: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor<"float32">>>;

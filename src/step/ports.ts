@@ -36,7 +36,8 @@ export interface Program {
 }
 
 export async function compileProgram(backend: Backend, outputs: Outputs): Promise<Program> {
-  const executable = await backend.compile(flatten(outputs));
+  const { update = {}, gradient = {} } = outputs;
+  const executable = await backend.compile(flatten(outputs), Object.keys(flatten({ update, gradient })));
   return {
     bind(state) {
       const inputs: Record<string, Handle> = {};

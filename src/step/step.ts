@@ -1,5 +1,6 @@
 /** The training step: the gradient of an objective, followed by the optimizer. */
 import type { Key } from "../tensor/random.ts";
+import { sizeOf } from "../tensor/shape.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import type { AdamWOptions, Backend, State } from "../backend/backend.ts";
 import { variableKey } from "../nn/init.ts";
@@ -77,8 +78,7 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
   const copies = pairsOf(objective, variables);
   const averaged = copies.flatMap(({ momentum, pairs }) => (momentum === undefined ? [] : pairs));
   const state = await backend.allocate({ variables, trained, averaged, optimizer });
-  for (const { name, shape, init } of variables)
-    await state.write(new Map([[name, tensor("float32", shape, init(shape, variableKey(key, name)))]]));
+  await writeInitialValues(state, key);
   gradient.bind(state);
 
   /** The gradient of the whole batch, in every process. */
@@ -147,6 +147,21 @@ export async function snapshot(state: State): Promise<Map<string, Tensor<"float3
     ([name, { shape, data }]) => [name, tensor("float32", shape, data.slice())] as const,
   );
   return new Map(copies);
+}
+
+/** Numbers that are drawn before they are handed over: many small variables together, and no second copy of a large model. */
+const drawnAtOnce = 2 ** 24;
+
+async function writeInitialValues(state: State, key: Key): Promise<void> {
+  let [drawn, numbers] = [new Map<string, Tensor>(), 0];
+  for (const { name, shape, init } of state.variables.values()) {
+    drawn.set(name, tensor("float32", shape, init(shape, variableKey(key, name))));
+    numbers += sizeOf(shape);
+    if (numbers < drawnAtOnce) continue;
+    await state.write(drawn);
+    [drawn, numbers] = [new Map(), 0];
+  }
+  await state.write(drawn);
 }
 
 /** How every parameter is treated that may be trained. One-dimensional ones do not decay. */
