@@ -2,6 +2,8 @@
 import { key } from "../../src/tensor/random.ts";
 import { type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import type { VitConfig } from "../../src/nn/vit.ts";
+import { joint } from "../../src/objectives/joint.ts";
+import { l1Anchor } from "../../src/objectives/l1-anchor.ts";
 import { mae } from "../../src/objectives/mae.ts";
 import { mocov3 } from "../../src/objectives/mocov3.ts";
 import { simclr } from "../../src/objectives/simclr.ts";
@@ -65,6 +67,25 @@ export function droppedBatch(count: number): Record<string, Tensor<"float32">> {
   const noise = () => draw("float32", [count, 16], random, () => random.uniform());
   return { ...mocoBatch(count), noise1: noise(), noise2: noise() };
 }
+
+const batches = { mae: maeBatch(16), mocov3: mocoBatch(16), dropped: droppedBatch(16) };
+const dropping = (keys: "same" | "all") => mocov3(model, { ...mocoOptions, patchDrop: { ratio: 0.5, keys } });
+/** Every objective that recipes name, with a batch of 16. */
+export const everyObjective = [
+  ["mae", tinyMae, batches.mae],
+  ["mocov3", tinyMoco, batches.mocov3],
+  ["mocov3 with an L1 anchor", l1Anchor(tinyMoco, model.depth, { weight: 1e-5, blocks: 1 }), batches.mocov3],
+  ["mocov3 on half of the patches", dropping("same"), batches.dropped],
+  ["contrastive MAE", dropping("all"), batches.dropped],
+  [
+    "mae with mocov3",
+    joint(mae(model, maeOptions, "base_encoder."), tinyMoco, { mimWeight: 1, clWeight: 1 }),
+    { ...batches.mae, ...batches.mocov3 },
+  ],
+  ["simclr", tinySimclr, batches.mocov3],
+  ["vicreg", tinyVicreg, batches.mocov3],
+  ["simmim", tinySimmim, batches.mae],
+] as const;
 
 export function tinyStep(objective: Objective, batch: number, options: Partial<StepOptions> = {}): Promise<Step> {
   return createStep(objective, {

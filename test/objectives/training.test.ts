@@ -1,45 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { Tensor } from "../../src/tensor/tensor.ts";
-import { joint } from "../../src/objectives/joint.ts";
-import { l1Anchor } from "../../src/objectives/l1-anchor.ts";
-import { mae } from "../../src/objectives/mae.ts";
-import { mocov3 } from "../../src/objectives/mocov3.ts";
 import { expectAllclose, floats } from "../helpers.ts";
-import {
-  droppedBatch,
-  maeBatch,
-  maeOptions,
-  mocoBatch,
-  mocoOptions,
-  model,
-  snapshot,
-  tinyMae,
-  tinyMoco,
-  tinySimclr,
-  tinySimmim,
-  tinyStep,
-  tinyVicreg,
-} from "./tiny.ts";
+import { everyObjective, mocoBatch, snapshot, tinyMoco, tinyStep } from "./tiny.ts";
 
-const batches = { mae: maeBatch(16), mocov3: mocoBatch(16), dropped: droppedBatch(16) };
-const dropping = (keys: "same" | "all") => mocov3(model, { ...mocoOptions, patchDrop: { ratio: 0.5, keys } });
-const objectives = [
-  ["mae", tinyMae, batches.mae],
-  ["mocov3", tinyMoco, batches.mocov3],
-  ["mocov3 with an L1 anchor", l1Anchor(tinyMoco, model.depth, { weight: 1e-5, blocks: 1 }), batches.mocov3],
-  ["mocov3 on half of the patches", dropping("same"), batches.dropped],
-  ["contrastive MAE", dropping("all"), batches.dropped],
-  [
-    "mae with mocov3",
-    joint(mae(model, maeOptions, "base_encoder."), tinyMoco, { mimWeight: 1, clWeight: 1 }),
-    { ...batches.mae, ...batches.mocov3 },
-  ],
-  ["simclr", tinySimclr, batches.mocov3],
-  ["vicreg", tinyVicreg, batches.mocov3],
-  ["simmim", tinySimmim, batches.mae],
-] as const;
-
-describe.each(objectives)("%s", (_, objective, batch) => {
+describe.each(everyObjective)("%s", (_, objective, batch) => {
   const train = async (steps: number, options = {}) => {
     const step = await tinyStep(objective, 16, options);
     await step.resetCopies();
