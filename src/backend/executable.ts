@@ -3,7 +3,8 @@ import ort from "onnxruntime-node";
 import type { DType } from "../tensor/dtype.ts";
 import { sameShape, show } from "../tensor/shape.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
-import type { Type, Value } from "../graph/value.ts";
+import { fromDevice, toDevice } from "../graph/ops/device.ts";
+import type { Target, Type, Value } from "../graph/value.ts";
 import { lower } from "../onnx/lower.ts";
 import type { Executable, Handle } from "./backend.ts";
 
@@ -12,6 +13,8 @@ export interface ExecutableOptions {
   provider?: "cpu" | "webgpu" | "cuda" | "dml" | "coreml";
   /** Threads of one run (default: the runtime's choice, the number of physical cores). */
   threads?: number;
+  /** What graphs are lowered for (default `cpu`); `device` is for WebGPU, whose models have other types than their graphs. */
+  target?: Target;
   /** Further options for `InferenceSession.create`. */
   session?: ort.InferenceSession.SessionOptions;
 }
@@ -21,9 +24,11 @@ export async function compile(
   outputs: Readonly<Record<string, Value>>,
   options: ExecutableOptions = {},
 ): Promise<Executable> {
-  const { model, inputs } = lower(outputs);
+  const { target = "cpu" } = options;
+  const { model, inputs, outputs: given } = lower(outputs, {}, { target });
   const session = await ort.InferenceSession.create(model, sessionOptions(options));
   const types = new Map<string, Type>(Object.entries(outputs));
+  const asFed = (handle: Handle) => (target === "device" ? toDevice(handle as Tensor) : handle);
   const feeds: Record<string, ort.Tensor> = {};
   const fetches: Record<string, ort.Tensor | null> = Object.fromEntries([...types.keys()].map((name) => [name, null]));
 
@@ -32,13 +37,13 @@ export async function compile(
     outputs: types,
     bind(tensors) {
       for (const [name, value] of Object.entries(tensors.inputs ?? {}))
-        feeds[name] = toRuntime(name, value, inputs.get(name));
+        feeds[name] = toRuntime(name, asFed(value), inputs.get(name));
       for (const [name, value] of Object.entries(tensors.outputs ?? {}))
-        fetches[name] = toRuntime(name, value, types.get(name));
+        fetches[name] = toRuntime(name, value, given.get(name));
     },
     async run(more = {}) {
       const all = { ...feeds };
-      for (const [name, value] of Object.entries(more)) all[name] = toRuntime(name, value, inputs.get(name));
+      for (const [name, value] of Object.entries(more)) all[name] = toRuntime(name, asFed(value), inputs.get(name));
       for (const name of inputs.keys()) if (!(name in all)) throw new Error(`input ${name} is neither bound nor fed`);
       const results = await session.run(all, fetches);
       const free = [...types.keys()].filter((name) => fetches[name] === null);
@@ -135,7 +140,8 @@ function toRuntime(name: string, handle: Handle, type: Type | undefined): ort.Te
 }
 
 function fromRuntime(result: ort.Tensor, { dtype, shape }: Type): Tensor {
-  return tensor<DType>(dtype, shape, result.data as Tensor["data"]);
+  const found = tensor<DType>(result.type as DType, shape, result.data as Tensor["data"]);
+  return found.dtype === dtype ? found : fromDevice(found, dtype);
 }
 
 /** Version of the runtime, for reports. */

@@ -107,7 +107,7 @@ export async function createHeadGrid(options: HeadGridOptions): Promise<HeadGrid
 }
 
 /** All heads' weights are one matrix [heads · classes, width]: their logits and gradients are one product each. */
-function trainingGraph({ heads, classes, width, batch, optimizer, momentum, ...options }: HeadGridOptions) {
+export function trainingGraph({ heads, classes, width, batch, optimizer, momentum, ...options }: HeadGridOptions) {
   const count = heads.length;
   const rows = count * classes;
   const scope = new Scope();
@@ -175,7 +175,7 @@ function trustRatio(weight: Value, gradient: Value, heads: number): Value {
 }
 
 /** Of `rowsAtOnce` rows: `hits` [heads], and `sums` [heads] of all logits, which are not finite if one of them is not. */
-function judgingGraph({ heads, classes, width, batchNorm: normalised }: HeadGridOptions) {
+export function judgingGraph({ heads, classes, width, batchNorm: normalised }: HeadGridOptions) {
   const count = heads.length;
   const x = op.input("x", "float32", [rowsAtOnce, width]);
   const y = op.input("y", "int64", [rowsAtOnce]);

@@ -55,18 +55,7 @@ export async function fitLogistic(
     );
   const { count, width } = features;
   const rows = Float64Array.from(features.rows);
-  const v = op.input("v", "float64", [classes, width]);
-  const bias = op.input("bias", "float64", [classes]);
-  const basis = op.input("basis", "float64", [width, width]);
-  const lambda = op.input("lambda", "float64", []);
-  const x = op.input("x", "float64", [count, width]);
-  const y = op.input("y", "int64", [count]);
-  const weight = op.gemm(v, basis);
-  const penalty = op.mul(op.mul(op.reduceSum(op.mul(weight, weight)), 0.5), lambda);
-  const loss = op.add(crossEntropy(project(x, weight, bias), y), penalty);
-  const [dWeight, dBias] = grad(loss, [weight, bias]) as [Value, Value];
-  const dV = op.gemm(dWeight, basis, { transB: true });
-  const program = await compile({ loss, weight, dWeight, dV, dBias }, { threads });
+  const program = await compile(lossGraph(count, width, classes), { threads });
   program.bind({
     inputs: {
       basis: tensor(
@@ -110,6 +99,21 @@ export async function fitLogistic(
   }
   await program.release();
   return solutions;
+}
+
+/** P at V L, with its gradients: `count` rows x with labels y. */
+export function lossGraph(count: number, width: number, classes: number): Record<string, Value> {
+  const v = op.input("v", "float64", [classes, width]);
+  const bias = op.input("bias", "float64", [classes]);
+  const basis = op.input("basis", "float64", [width, width]);
+  const lambda = op.input("lambda", "float64", []);
+  const x = op.input("x", "float64", [count, width]);
+  const y = op.input("y", "int64", [count]);
+  const weight = op.gemm(v, basis);
+  const penalty = op.mul(op.mul(op.reduceSum(op.mul(weight, weight)), 0.5), lambda);
+  const loss = op.add(crossEntropy(project(x, weight, bias), y), penalty);
+  const [dWeight, dBias] = grad(loss, [weight, bias]) as [Value, Value];
+  return { loss, weight, dWeight, dV: op.gemm(dWeight, basis, { transB: true }), dBias };
 }
 
 /**

@@ -39,10 +39,16 @@ export interface Op<A extends Attrs = Attrs> {
   lower?(emit: Emitter, inputs: readonly string[], y: Value<A>): string;
 }
 
+/**
+ * What a model is for. `cpu`: our runtime's CPU kernels, those outside the ONNX standard included. `standard`: any runtime,
+ * so standard operators only. `device`: the runtime's WebGPU kernels alone, so that nothing of it is computed elsewhere; there
+ * every number is a float32, whatever the type of the value (`ops/device.ts`).
+ */
+export type Target = "cpu" | "standard" | "device";
+
 /** Receives ONNX nodes while a graph is lowered. */
 export interface Emitter {
-  /** Whether operators outside the ONNX standard must be avoided. */
-  readonly standard: boolean;
+  readonly target: Target;
   /** Adds a node and returns the name of its first result; `results` names how many it has. */
   node(
     op: string,

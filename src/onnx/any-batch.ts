@@ -16,7 +16,7 @@ export function lowerForAnyBatch(
   build: (batch: number) => Readonly<Record<string, Value>>,
   images: string,
 ): GraphProto {
-  const [graph, other] = primes.map((batch) => lowerGraph(build(batch), { standard: true }).graph) as [
+  const [graph, other] = primes.map((batch) => lowerGraph(build(batch), { target: "standard" }).graph) as [
     GraphProto,
     GraphProto,
   ];

@@ -1,7 +1,8 @@
 import { show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { inputOp } from "../graph/ops/index.ts";
-import { type Emitter, type OnnxAttrs, reachable, type Type, type Value } from "../graph/value.ts";
+import { deviceType } from "../graph/ops/device.ts";
+import { type Emitter, type OnnxAttrs, reachable, type Target, type Type, type Value } from "../graph/value.ts";
 import {
   type AttributeProto,
   elementTypes,
@@ -12,24 +13,26 @@ import {
   valueInfo,
 } from "./proto.ts";
 
-/** A model and what it is fed. */
+/** A model, what it is fed and what it gives: the types of the model, which for a device need not be the values'. */
 export interface Lowered {
   readonly model: Uint8Array;
   readonly inputs: ReadonlyMap<string, Type>;
+  readonly outputs: ReadonlyMap<string, Type>;
 }
 
 /** One ONNX model that computes the named outputs. */
 export function lower(
   outputs: Readonly<Record<string, Value>>,
   metadata: Readonly<Record<string, string>> = {},
+  options: LowerOptions = {},
 ): Lowered {
-  const { graph, inputs } = lowerGraph(outputs);
-  return { model: encodeModel(graph, metadata), inputs };
+  const { graph, ...types } = lowerGraph(outputs, options);
+  return { model: encodeModel(graph, metadata), ...types };
 }
 
 export interface LowerOptions {
-  /** Only operators of the ONNX standard, for any runtime; default: also what our runtime does faster. */
-  readonly standard?: boolean;
+  /** What will run the model (default `cpu`). */
+  readonly target?: Target;
 }
 
 /**
@@ -41,9 +44,9 @@ export interface LowerOptions {
  */
 export function lowerGraph(
   outputs: Readonly<Record<string, Value>>,
-  { standard = false }: LowerOptions = {},
-): { graph: GraphProto; inputs: Lowered["inputs"] } {
-  const lowering = new Lowering(standard);
+  { target = "cpu" }: LowerOptions = {},
+): { graph: GraphProto } & Omit<Lowered, "model"> {
+  const lowering = new Lowering(target);
   const names = new Map<Value, string>();
   for (const value of reachable(Object.values(outputs))) names.set(value, lowering.value(value, names));
 
@@ -66,14 +69,15 @@ export function lowerGraph(
   const isLeaf = ({ node }: LoweredNode) => !node.output.some((name) => used.has(name));
   const leaves = nodes.filter(isLeaf).sort((a, b) => b.depth - a.depth);
   const ordered = [...nodes.filter((node) => !isLeaf(node)), ...leaves];
+  const types = new Map(Object.entries(outputs).map(([name, value]) => [name, lowering.type(value)]));
   const graph = {
     name: "layergraft",
     node: ordered.map(({ node }) => node),
     initializer: [...constants.values()],
     input: [...inputs].map(([name, { dtype, shape }]) => valueInfo(name, dtype, shape)),
-    output: Object.entries(outputs).map(([name, { dtype, shape }]) => valueInfo(name, dtype, shape)),
+    output: [...types].map(([name, { dtype, shape }]) => valueInfo(name, dtype, shape)),
   };
-  return { graph, inputs };
+  return { graph, inputs, outputs: types };
 }
 
 interface LoweredNode {
@@ -88,11 +92,16 @@ class Lowering implements Emitter {
   readonly inputs = new Map<string, Type>();
   readonly constants = new Map<string, TensorProto>();
   readonly depths = new Map<Value, number>();
-  readonly standard: boolean;
+  readonly target: Target;
   #depth = 0;
 
-  constructor(standard: boolean) {
-    this.standard = standard;
+  constructor(target: Target) {
+    this.target = target;
+  }
+
+  /** The type that the model has for a value's. */
+  type({ dtype, shape }: Type): Type {
+    return { dtype: this.target === "device" ? deviceType(dtype) : dtype, shape };
   }
 
   /** The name under which later nodes find the value. */
@@ -103,7 +112,7 @@ class Lowering implements Emitter {
     if (value.op.name === inputOp.name) {
       const name = value.attrs["name"] as string;
       if (this.inputs.has(name)) throw new Error(`two different inputs are named ${name}`);
-      this.inputs.set(name, value);
+      this.inputs.set(name, this.type(value));
       return name;
     }
     if (value.op.lower !== undefined) return value.op.lower(this, args, value);

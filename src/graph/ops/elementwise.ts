@@ -1,6 +1,8 @@
 import type { DType } from "../../tensor/dtype.ts";
 import { broadcast } from "../../tensor/shape.ts";
+import { tensor } from "../../tensor/tensor.ts";
 import { apply, type Op, type Type, type Value } from "../value.ts";
+import { castTo, deviceType, truncated } from "./device.ts";
 import { scalar } from "./source.ts";
 
 /** A value, or a number that becomes a scalar of the other operand's type. */
@@ -39,6 +41,10 @@ const divOp: Op = {
     // d(a/b) = da/b - (a/b) db/b
     const scaled = div(dy, y.inputs[1]!);
     return [scaled, neg(mul(scaled, y))];
+  },
+  lower: (emit, inputs, y) => {
+    const quotient = emit.node("Div", inputs);
+    return emit.target === "device" && !isFloat(y.dtype) ? truncated(emit, quotient) : quotient;
   },
 };
 
@@ -102,7 +108,17 @@ const absOp: Op = { name: "Abs", infer: same, vjp: (dy, { inputs: [x] }) => [mul
 export function sign(x: Value): Value {
   return apply(signOp, [x], {});
 }
-const signOp: Op = { name: "Sign", infer: same, vjp: () => [null] };
+const signOp: Op = {
+  name: "Sign",
+  infer: same,
+  vjp: () => [null],
+  lower: (emit, [x]) => {
+    if (emit.target !== "device") return emit.node("Sign", [x!]);
+    const zero = emit.constant(tensor("float32", [], Float32Array.of(0)));
+    const [above, below] = [emit.node("Less", [zero, x!]), emit.node("Less", [x!, zero])];
+    return emit.node("Sub", [castTo(emit, above, "float32"), castTo(emit, below, "float32")]);
+  },
+};
 
 /** a < b, broadcast, as bool. */
 export function less(a: Operand, b: Operand): Value {
@@ -114,7 +130,15 @@ const lessOp: Op = { name: "Less", infer: compareTypes, vjp: () => [null, null] 
 export function equal(a: Operand, b: Operand): Value {
   return apply(equalOp, pair(a, b), {});
 }
-const equalOp: Op = { name: "Equal", infer: compareTypes, vjp: () => [null, null] };
+const equalOp: Op = {
+  name: "Equal",
+  infer: compareTypes,
+  vjp: () => [null, null],
+  lower: (emit, inputs, { inputs: [a] }) => {
+    const asNumbers = emit.target === "device" && a!.dtype === "bool"; // a device compares numbers alone
+    return emit.node("Equal", asNumbers ? inputs.map((each) => castTo(emit, each, "float32")) : inputs);
+  },
+};
 
 /** a where the bool `condition` holds, else b; broadcast. */
 export function where(condition: Value, a: Operand, b: Operand): Value {
@@ -134,18 +158,25 @@ const whereOp: Op = {
 export function cast(x: Value, dtype: DType): Value {
   return x.dtype === dtype ? x : apply(castOp, [x], { dtype });
 }
-const onnxTypes = { float32: 1, int32: 6, int64: 7, bool: 9, float64: 11 } as const;
 const castOp: Op<{ dtype: DType }> = {
   name: "Cast",
   infer: ([x], { dtype }) => ({ dtype, shape: x!.shape }),
-  vjp: (dy, { inputs: [x] }) => [x!.dtype.startsWith("float") ? cast(dy, x!.dtype) : null],
-  lower: (emit, inputs, y) => emit.node("Cast", inputs, { to: onnxTypes[y.attrs.dtype] }),
+  vjp: (dy, { inputs: [x] }) => [isFloat(x!.dtype) ? cast(dy, x!.dtype) : null],
+  lower: (emit, [name], { attrs: { dtype }, inputs: [x] }) => {
+    if (emit.target !== "device") return castTo(emit, name!, dtype);
+    if (deviceType(dtype) !== deviceType(x!.dtype)) return castTo(emit, name!, deviceType(dtype));
+    return isFloat(x!.dtype) && !isFloat(dtype) ? truncated(emit, name!) : name!;
+  },
 };
 
 function pair(a: Operand, b: Operand): [Value, Value] {
   if (typeof a === "number" && typeof b === "number") throw new Error("one of the two operands must be a Value");
   const dtype = typeof a === "number" ? (b as Value).dtype : a.dtype;
   return [typeof a === "number" ? scalar(a, dtype) : a, typeof b === "number" ? scalar(b, dtype) : b];
+}
+
+function isFloat(dtype: DType): boolean {
+  return dtype.startsWith("float");
 }
 
 function same([x]: readonly Value[]): Type {

@@ -1,5 +1,6 @@
 /** Compositions that the runtime has as one kernel. Each earns its place by the step time it saves. */
 import { normalizeAxis, show, sizeOf } from "../../tensor/shape.ts";
+import { tensor } from "../../tensor/tensor.ts";
 import { apply, type Op, type Value } from "../value.ts";
 import { add, erf, exp, mul, sub } from "./elementwise.ts";
 import { reshape } from "./movement.ts";
@@ -26,6 +27,14 @@ const logSoftmaxOp: Op<{ axis: number }> = {
   infer: ([x]) => x!,
   // dx = dy - softmax(x) sum(dy)
   vjp: (dy, y) => [sub(dy, mul(exp(y), reduceSum(dy, { axis: y.attrs.axis, keepdims: true })))],
+  lower: (emit, [x], { attrs: { axis } }) => {
+    if (emit.target !== "device") return emit.node("LogSoftmax", [x!], { axis });
+    // x - max - log(sum(exp(x - max)))
+    const along = emit.constant(tensor("int64", [1], BigInt64Array.of(BigInt(axis))));
+    const shifted = emit.node("Sub", [x!, emit.node("ReduceMax", [x!, along], { keepdims: 1 })]);
+    const sum = emit.node("ReduceSum", [emit.node("Exp", [shifted]), along], { keepdims: 1 });
+    return emit.node("Sub", [shifted, emit.node("Log", [sum])]);
+  },
 };
 
 /** Gaussian error linear unit x Φ(x), the exact form with erf. */

@@ -1,11 +1,12 @@
 import type { DType } from "../../tensor/dtype.ts";
-import { normalizeAxis, show, sizeOf } from "../../tensor/shape.ts";
+import { normalizeAxis, type Shape, show, sizeOf } from "../../tensor/shape.ts";
 import { tensor } from "../../tensor/tensor.ts";
-import { apply, type Op, type Value } from "../value.ts";
+import { apply, type Emitter, type Op, type Value } from "../value.ts";
+import { asIndices } from "./device.ts";
 import { cast, equal } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import { reshape } from "./movement.ts";
-import { item, range } from "./source.ts";
+import { range } from "./source.ts";
 
 /**
  * Slices of x along `axis` at int64 `indices` (any shape, ≥ 0), which take the axis' place.
@@ -27,6 +28,8 @@ const gatherOp: Op<{ axis: number }> = {
     const hot = oneHot(reshape(indices!, [count]), x!.shape[axis]!, x!.dtype); // [count, n]
     return [reshape(matmul(hot, rows, { transA: true }), x!.shape), null];
   },
+  lower: (emit, [x, indices], { attrs: { axis } }) =>
+    emit.node("Gather", [x!, emit.target === "device" ? asIndices(emit, indices!) : indices!], { axis }),
 };
 
 /** Rows of each sample: x [B, L, ...] at int64 indices [B, K] → [B, K, ...]. */
@@ -48,11 +51,22 @@ const takeRowsOp: Op = {
     return [reshape(matmul(hot, rows, { transA: true }), x!.shape), null];
   },
   lower: (emit, [x, indices], { inputs }) => {
+    if (emit.target === "device") return gatherFlat(emit, [x!, indices!], inputs[0]!.shape);
     const shape = tensor("int64", [3], BigInt64Array.from([...inputs[1]!.shape, 1], BigInt));
     const column = emit.node("Reshape", [indices!, emit.constant(shape)]);
     return emit.node("GatherND", [x!, column], { batch_dims: 1 });
   },
 };
+
+/** The device form of `takeRows`: GatherND wants int64 indices, Gather does not, so it takes from the rows of all samples. */
+function gatherFlat(emit: Emitter, [x, indices]: readonly [string, string], shape: Shape): string {
+  const [samples, length, ...rest] = shape as [number, number, ...number[]];
+  const flat = BigInt64Array.from([samples * length, ...rest], BigInt);
+  const rows = emit.node("Reshape", [x, emit.constant(tensor("int64", [flat.length], flat))]);
+  const starts = Float32Array.from({ length: samples }, (_, i) => i * length);
+  const places = emit.node("Add", [indices, emit.constant(tensor("float32", [samples, 1], starts))]);
+  return emit.node("Gather", [rows, asIndices(emit, places)], { axis: 0 });
+}
 
 /** 1 where `indices` (int64) equals the position on a new last axis of length `depth`, else 0. */
 export function oneHot(indices: Value, depth: number, dtype: DType = "float32"): Value {
@@ -62,12 +76,12 @@ export function oneHot(indices: Value, depth: number, dtype: DType = "float32"):
 /** The `count` largest elements of the last axis in descending order, and their positions (int64). No gradient. */
 export function topK(x: Value, count: number): { values: Value; indices: Value } {
   const values = apply(topKOp, [x], { count, largest: true });
-  return { values, indices: item(values, 1, values.shape, "int64") };
+  return { values, indices: positions(values) };
 }
 
 /** Positions (int64) that sort x ascending along the last axis; equal elements keep their order. */
 export function argsort(x: Value): Value {
-  return item(apply(topKOp, [x], { count: x.shape.at(-1)!, largest: false }), 1, x.shape, "int64");
+  return positions(apply(topKOp, [x], { count: x.shape.at(-1)!, largest: false }));
 }
 const topKOp: Op<{ count: number; largest: boolean }> = {
   name: "TopK",
@@ -80,6 +94,22 @@ const topKOp: Op<{ count: number; largest: boolean }> = {
   lower: (emit, [x], { attrs: { count, largest } }) => {
     const k = emit.constant(tensor("int64", [1], BigInt64Array.of(BigInt(count))));
     return emit.node("TopK", [x!, k], { axis: -1, largest: Number(largest), sorted: 1 }, { results: 2 });
+  },
+};
+
+/** The second result of a TopK: where its elements were. */
+function positions(values: Value): Value {
+  return apply(positionsOp, [values], {});
+}
+const positionsOp: Op = {
+  name: "Item",
+  infer: ([values]) => ({ dtype: "int64", shape: values!.shape }),
+  lower: (emit, [first], { inputs: [values] }) => {
+    const indices = emit.result(first!, 1);
+    if (emit.target !== "device") return indices;
+    // int64 in any case; a device cannot cast it, but look it up in a table
+    const table = Float32Array.from({ length: values!.inputs[0]!.shape.at(-1)! }, (_, i) => i);
+    return emit.node("Gather", [emit.constant(tensor("float32", [table.length], table)), indices], { axis: 0 });
   },
 };
 

@@ -1,4 +1,4 @@
-import { broadcast, type Shape, show } from "../../tensor/shape.ts";
+import { broadcast, type Shape, show, sizeOf } from "../../tensor/shape.ts";
 import { tensor } from "../../tensor/tensor.ts";
 import { apply, type Attrs, type Op, type Type, type Value } from "../value.ts";
 
@@ -35,20 +35,23 @@ const matmulOp: Op<MatmulAttrs> = {
   lower: (emit, inputs, y) => {
     const { transA, transB, alpha } = y.attrs;
     if (!transA && !transB && alpha === 1) return emit.node("MatMul", inputs);
-    if (y.dtype === "float32" && !emit.standard) {
-      const attrs = { transA: Number(transA), transB: Number(transB), alpha: { float: alpha } };
+    const attrs = { transA: Number(transA), transB: Number(transB), alpha: { float: alpha } };
+    if (y.dtype === "float32" && emit.target === "cpu")
       return emit.node("FusedMatMul", inputs, attrs, { domain: "com.microsoft" });
-    }
-    if (alpha !== 1 && y.dtype !== "float32")
+    if (emit.target === "device" && y.inputs.every(({ shape }) => shape.length === 2))
+      return emit.node("Gemm", inputs, attrs); // takes matrices as they lie
+    if (alpha !== 1 && y.dtype !== "float32" && emit.target !== "device")
       throw new Error(`MatMul: alpha needs float32, but the type is ${y.dtype}`);
     const swap = (name: string, shape: Shape) => {
       const axes = shape.map((_, i) => i);
       return emit.node("Transpose", [name], { perm: [...axes.slice(0, -2), axes.length - 1, axes.length - 2] });
     };
     const scale = () => emit.constant(tensor("float32", [], Float32Array.of(alpha)));
-    const scaled = alpha === 1 ? inputs[0]! : emit.node("Mul", [inputs[0]!, scale()]);
-    const a = transA ? swap(scaled, y.inputs[0]!.shape) : scaled;
-    const b = transB ? swap(inputs[1]!, y.inputs[1]!.shape) : inputs[1]!;
+    const [left, right] = y.inputs.map(({ shape }) => shape) as [Shape, Shape];
+    const smaller = emit.target === "device" && sizeOf(right) < sizeOf(left) ? 1 : 0;
+    const scaled = inputs.map((each, i) => (alpha === 1 || i !== smaller ? each : emit.node("Mul", [each, scale()])));
+    const a = transA ? swap(scaled[0]!, left) : scaled[0]!;
+    const b = transB ? swap(scaled[1]!, right) : scaled[1]!;
     return emit.node("MatMul", [a, b]);
   },
 };

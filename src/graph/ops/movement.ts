@@ -1,6 +1,7 @@
 import { normalizeAxis, type Shape, sameShape, show, sizeOf } from "../../tensor/shape.ts";
 import { tensor } from "../../tensor/tensor.ts";
 import { apply, type Op, type Value } from "../value.ts";
+import { moved } from "./device.ts";
 import { full } from "./source.ts";
 
 /** The same elements in another shape; one axis may be -1. */
@@ -39,6 +40,7 @@ const transposeOp: Op<{ perm: readonly number[] }> = {
       attrs.perm.map((_, axis) => attrs.perm.indexOf(axis)),
     ),
   ],
+  lower: (emit, inputs, y) => moved(emit, inputs, y, (names) => emit.node("Transpose", names, { perm: y.attrs.perm })),
 };
 
 /** x repeated along axes of length 1 (and new leading axes) up to `shape`. */
@@ -82,8 +84,11 @@ const sliceOp: Op<{ axis: number; start: number; end: number }> = {
     const parts = [...(start > 0 ? [zeros(start)] : []), dy, ...(end < length ? [zeros(length - end)] : [])];
     return [concat(parts, axis)];
   },
-  lower: (emit, [x], { attrs: { axis, start, end } }) =>
-    emit.node("Slice", [x!, ...[[start], [end], [axis]].map((list) => emit.constant(integers(list)))]),
+  lower: (emit, inputs, y) => {
+    const { axis, start, end } = y.attrs;
+    const range = () => [[start], [end], [axis]].map((list) => emit.constant(integers(list)));
+    return moved(emit, inputs, y, ([x]) => emit.node("Slice", [x!, ...range()]));
+  },
 };
 
 /** Values joined along one axis. */
@@ -109,6 +114,7 @@ const concatOp: Op<{ axis: number }> = {
     let start = 0;
     return inputs.map((part) => slice(dy, axis, start, (start += part.shape[axis]!)));
   },
+  lower: (emit, inputs, y) => moved(emit, inputs, y, (parts) => emit.node("Concat", parts, { axis: y.attrs.axis })),
 };
 
 function integers(list: readonly number[]) {

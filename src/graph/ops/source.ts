@@ -3,6 +3,7 @@ import { allocate } from "../../tensor/dtype.ts";
 import { type Shape, sizeOf } from "../../tensor/shape.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { apply, type Op, type Value } from "../value.ts";
+import { toDevice } from "./device.ts";
 
 /** A value fed at run time, by name. Two inputs of one name in a graph are an error at compile time. */
 export function input(name: string, dtype: DType, shape: Shape): Value {
@@ -20,7 +21,7 @@ export function constant(value: Tensor): Value {
 const constantOp: Op<{ value: Tensor }> = {
   name: "Constant",
   infer: (_, { value }) => ({ dtype: value.dtype, shape: value.shape }),
-  lower: (emit, _, y) => emit.constant(y.attrs.value),
+  lower: (emit, _, { attrs: { value } }) => emit.constant(emit.target === "device" ? toDevice(value) : value),
 };
 
 /** A scalar constant. */
