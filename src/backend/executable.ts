@@ -138,5 +138,10 @@ function fromRuntime(result: ort.Tensor, { dtype, shape }: Type): Tensor {
   return tensor<DType>(dtype, shape, result.data as Tensor["data"]);
 }
 
+/** Whether this build of the runtime knows an execution provider. It may still find no device, or lack a library. */
+export function hasProvider(name: string): boolean {
+  return ort.listSupportedBackends().some((each) => each.name === name);
+}
+
 /** Version of the runtime, for reports. */
 export const runtimeVersion: string = ort.env.versions.node ?? ort.env.versions.common;
