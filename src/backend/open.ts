@@ -3,11 +3,12 @@ import { findAdapter, firstLine, whyNoCuda } from "./adapter.ts";
 import type { Backend } from "./backend.ts";
 import { cpu } from "./cpu.ts";
 import type { Device, DeviceOptions } from "./device.ts";
+import { type ModelFile, openModelFile } from "./executable.ts";
 import { webgpu } from "./webgpu.ts";
 
 /** Nothing is opened yet: that a device cannot be used is said when the first graph is compiled. */
 export function openBackend({ device = "cpu", threads }: DeviceOptions = {}): Backend {
-  const options = threads === undefined ? {} : { threads };
+  const options = { threads };
   if (device === "cpu") return cpu(options);
   const tell = (error: unknown) => explain(error as Error, device);
   const { compile, allocate } = device === "webgpu" ? webgpu(options) : cpu({ ...options, provider: "cuda" });
@@ -16,6 +17,14 @@ export function openBackend({ device = "cpu", threads }: DeviceOptions = {}): Ba
     compile: (outputs, bound) => compile(outputs, bound).then((program) => telling(program, tell), tell),
     allocate: (allocation) => allocate(allocation).then((state) => telling(state, tell), tell),
   };
+}
+
+/** A model file, ours or not, on a device; what the device has no kernel for runs on the processor. */
+export async function openFile(path: string, { device = "cpu", threads }: DeviceOptions = {}): Promise<ModelFile> {
+  const options = { provider: device, threads };
+  if (device === "cpu") return openModelFile(path, options);
+  const tell = (error: unknown) => explain(error as Error, device);
+  return telling(await openModelFile(path, options).catch(tell), tell);
 }
 
 /** The device is gone: reset, unplugged, or taken away by its driver. What it held is lost, also for this process. */
@@ -40,6 +49,8 @@ export async function describe(error: Error, device: Device): Promise<string | u
       `the ${device} device has too little memory for this (${firstLine(message)}): take a smaller micro-batch, ` +
       "compute blocks again (recompute), or use the device cpu"
     );
+  if (/fallback to CPU EP/.test(message))
+    return `the device ${device} has no kernel for an operation of this graph, but cpu has: use the device cpu`;
   if (!/WebGPU adapter|backend not found|no available backend|shared library|append.*provider/i.test(message))
     return undefined;
   const reason = device === "cuda" ? await whyNoCuda() : reasonIn(await findAdapter());
