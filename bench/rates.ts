@@ -53,7 +53,7 @@ const open = values.rates.flatMap((rates) =>
     let evaluation = readEvaluation(out);
     if (evaluation === undefined) {
       await pretrain(existsSync(join(out, "recipe.json")) ? { out, resume: true } : { recipe: changed, out });
-      evaluation = await evaluate(out, { ...questions(study, jobs), encoders: ["last"] });
+      evaluation = await evaluate(out, { ...questions({ study, jobs }), encoders: ["last"] });
     }
     console.log(`rates ${rates}, seed ${seed}: ${describe([evaluation])}`);
     found.set(rates, [...(found.get(rates) ?? []), evaluation]);

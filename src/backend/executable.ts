@@ -47,7 +47,7 @@ export async function compile(
       for (const name of inputs.keys()) if (!(name in all)) throw new Error(`input ${name} is neither bound nor fed`);
       const results = await session.run(all, fetches);
       const free = [...types.keys()].filter((name) => fetches[name] === null);
-      return Object.fromEntries(free.map((name) => [name, fromRuntime(results[name]!, types.get(name)!)]));
+      return Object.fromEntries(free.map((name) => [name, hostValue(results[name]!, types.get(name)!)]));
     },
     release: () => session.release(),
   };
@@ -139,9 +139,15 @@ function toRuntime(name: string, handle: Handle, type: Type | undefined): ort.Te
   return new ort.Tensor(dtype, data, shape);
 }
 
-function fromRuntime(result: ort.Tensor, { dtype, shape }: Type): Tensor {
+/** A result on the host, as the type that it is of in the graph. */
+export function hostValue(result: ort.Tensor, { dtype, shape }: Type): Tensor {
   const found = tensor<DType>(result.type as DType, shape, result.data as Tensor["data"]);
   return found.dtype === dtype ? found : fromDevice(found, dtype);
+}
+
+/** Whether this build of the runtime knows an execution provider. It may still find no device, or lack a library. */
+export function hasProvider(name: string): boolean {
+  return ort.listSupportedBackends().some((each) => each.name === name);
 }
 
 /** Version of the runtime, for reports. */

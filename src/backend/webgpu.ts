@@ -9,9 +9,10 @@ import { sameShape, type Shape, show, sizeOf } from "../tensor/shape.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import * as op from "../graph/ops/index.ts";
 import type { Type, Value } from "../graph/value.ts";
+import { toDevice } from "../graph/ops/device.ts";
 import { lower } from "../onnx/lower.ts";
 import type { Allocation, Backend, Executable, Handle, Pair, State, Update } from "./backend.ts";
-import { type ExecutableOptions, hostTensor, openDeviceSession, type RuntimeTensor } from "./executable.ts";
+import { type ExecutableOptions, hostTensor, hostValue, openDeviceSession, type RuntimeTensor } from "./executable.ts";
 
 export function webgpu(options: Omit<ExecutableOptions, "provider"> = {}): Backend {
   const settings = { ...options, provider: "webgpu" } as const;
@@ -64,7 +65,7 @@ async function compileOn(
   outputs: Readonly<Record<string, Value>>,
   bound: readonly string[],
 ): Promise<Executable> {
-  const { model, inputs } = lower(outputs);
+  const { model, inputs } = lower(outputs, {}, { target: "device" });
   const types = new Map<string, Type>(Object.entries(outputs));
   const session = await openDeviceSession(model, [...types.keys()], bound, options);
   const feeds = new Map<string, Handle>();
@@ -101,11 +102,11 @@ async function compileOn(
       if (unknown !== undefined) throw new Error(`the graph has no tensor named ${unknown}`);
       const results = await session.run(all);
       const host: Record<string, Tensor> = {};
-      for (const [name, { dtype, shape }] of types) {
+      for (const name of types.keys()) {
         const place = fetches.get(name);
         if (place !== undefined) place.replace(results[name]!);
         else if (bound.includes(name)) results[name]!.dispose();
-        else host[name] = tensor(dtype, shape, results[name]!.data as Tensor["data"]);
+        else host[name] = hostValue(results[name]!, types.get(name)!);
       }
       return host;
     },
@@ -133,7 +134,9 @@ async function send(
   return places;
 }
 
-function checked(name: string, handle: Handle, type: Type | undefined): Handle {
+/** The handle as the graph takes it. */
+function checked(name: string, given: Handle, type: Type | undefined): Handle {
+  const handle = isHost(given) ? toDevice(given) : given;
   if (type === undefined) throw new Error(`the graph has no tensor named ${name}`);
   if (type.dtype !== handle.dtype || !sameShape(type.shape, handle.shape))
     throw new Error(`${name} must be ${type.dtype}${show(type.shape)}, but is ${handle.dtype}${show(handle.shape)}`);

@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import type { Device } from "../backend/device.ts";
 import { resolve } from "node:path";
 import { describeTrend } from "../evaluators/conflict.ts";
 import { bothLosses } from "../methods/automatic.ts";
@@ -6,6 +7,7 @@ import { writeReport } from "../report/report.ts";
 import { openRun } from "../run/folder.ts";
 import { measureConflict } from "../measure/conflict.ts";
 import { defineRecipe } from "../recipe/recipe.ts";
+import { deviceOption } from "./device.ts";
 import { whole } from "./options.ts";
 import { createOutput } from "./progress.ts";
 import { formatConflict } from "./table.ts";
@@ -16,6 +18,7 @@ interface Options {
   batch?: number;
   warmUp: number;
   seed: number;
+  device?: Device;
   threads?: number;
   json: boolean;
 }
@@ -29,6 +32,7 @@ export function conflictCommand(): Command {
     .option("--batch <n>", "images per batch (default: that of the contrastive stage)", whole(2))
     .option("--warm-up <n>", "steps to fit a decoder or heads that were not trained with this encoder", whole(0), 200)
     .option("--seed <n>", "of images, views and masks", whole(0), 0)
+    .addOption(deviceOption("that computes the gradients; default: the run's"))
     .option("--threads <n>", "of the two steps (default: the run's)", whole())
     .option("--json", "print the result as JSON", false)
     .addHelpText(

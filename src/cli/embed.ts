@@ -1,8 +1,10 @@
 import { Command } from "commander";
+import type { Device } from "../backend/device.ts";
 import { resolve } from "node:path";
 import { embedImages } from "../interop/embed.ts";
 import { inAllSplits } from "../measure/questions.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
+import { deviceOption } from "./device.ts";
 import { interruptible } from "./interrupt.ts";
 import { whole } from "./options.ts";
 import { createOutput, duration } from "./progress.ts";
@@ -11,6 +13,7 @@ interface Options {
   out: string;
   stage?: string;
   batch?: number;
+  device?: Device;
   threads?: number;
   limit?: number;
   json: boolean;
@@ -24,6 +27,7 @@ export function embedCommand(): Command {
     .requiredOption("--out <file>", "features.parquet, or features.npy with names in a text file beside it")
     .option("--stage <name>", "of a run: the stage whose encoder it is (default: the last)")
     .option("--batch <n>", "images per run of the encoder (default: 64)", whole())
+    .addOption(deviceOption("that runs the encoder"))
     .option("--threads <n>", "of the encoder (default: all cores)", whole())
     .option("--limit <n>", "use at most so many of the images, drawn evenly", whole())
     .option("--json", "print the result as JSON", false)

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from "commander";
+import type { Device } from "../backend/device.ts";
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { paperEvaluations } from "../methods/paper.ts";
@@ -6,6 +7,7 @@ import { writeReport } from "../report/report.ts";
 import type { LabelChoice } from "../measure/labels.ts";
 import type { ProtocolName, ProtocolSettings } from "../measure/protocols/index.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
+import { deviceOption } from "./device.ts";
 import { list, type Setting, setting, whole } from "./options.ts";
 import { type Measure, measure, measures, usualMeasures } from "./measure.ts";
 import { createOutput } from "./progress.ts";
@@ -21,6 +23,7 @@ interface Options {
   draws?: number;
   limit?: number;
   seed?: number;
+  device?: Device;
   threads?: number;
   set?: Setting[];
   json: boolean;
@@ -52,6 +55,7 @@ export function evaluateCommand(): Command {
     .option("--against <list>", "by-layer, analysis: runs or checkpoints to put beside these encoders", list)
     .option("--images <n>", "analysis: look at so many images (default: 600)", whole(2))
     .option("--out <dir>", "of a checkpoint file: where by-layer, analysis and fine-tuned weights are written")
+    .addOption(deviceOption("that runs encoders, and trains them in fine-tuning; default: the run's"))
     .option("--threads <n>", "of the computation (default: all cores)", whole())
     .option("--set <protocol.option=value>", "any option of a protocol, e.g. knn.ks=[5,20]; may be repeated", setting)
     .option("--json", "print the result as JSON", false)
@@ -61,7 +65,7 @@ export function evaluateCommand(): Command {
         "\nExamples:\n  layergraft evaluate runs/demo\n  layergraft evaluate runs/pets --data pets-labelled --protocol knn,few-shot --shots 1,2,5,10%",
     )
     .action(async (run: string, options: Options) => {
-      const { data, encoders, protocol, limit, seed, threads, against, images, out, json } = options;
+      const { data, encoders, protocol, limit, seed, device, threads, against, images, out, json } = options;
       const output = createOutput({ json });
       await measure(run, output, {
         data: data === undefined ? undefined : await sourceAt(data),
@@ -70,6 +74,7 @@ export function evaluateCommand(): Command {
         settings: settingsOf(options),
         limit,
         seed,
+        device,
         threads,
         against,
         images,

@@ -1,8 +1,10 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import type { Device } from "../backend/device.ts";
 import { basename, isAbsolute, resolve } from "node:path";
 import { type Exported, exportEncoder, type Target, targets } from "../interop/export/export.ts";
 import { type StoredType, storedTypes } from "../interop/export/stored.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
+import { deviceOption } from "./device.ts";
 import { whole } from "./options.ts";
 import { createOutput } from "./progress.ts";
 
@@ -15,6 +17,7 @@ interface Options {
   attention: boolean;
   dtype: StoredType;
   force: boolean;
+  device?: Device;
   threads?: number;
   json: boolean;
 }
@@ -37,6 +40,7 @@ export function exportCommand(): Command {
     .option("--attention", "also give what each token of the last block looks at", false)
     .option("--dtype <type>", "how weights are stored: fp32, fp16 or int8", oneOf(storedTypes), "fp32")
     .option("--force", "replace what is there", false)
+    .addOption(deviceOption("that runs the encoder and the exported model"))
     .option("--threads <n>", "of the computation (default: all cores)", whole())
     .option("--json", "print the result as JSON", false)
     .addHelpText(

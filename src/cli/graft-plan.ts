@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import type { Device } from "../backend/device.ts";
 import { openRun } from "../run/folder.ts";
 import { listCheckpoints } from "../run/checkpoint.ts";
 import { writePlan } from "../run/graft-plan.ts";
@@ -7,8 +8,10 @@ import { frozenPatches } from "../methods/methods.ts";
 import { describePlan, measurePlan } from "../graft/measure.ts";
 import { defineRecipe, type Recipe } from "../recipe/recipe.ts";
 import { lossesOf, type ResolvedStage, resolveStage, resolveStages } from "../recipe/stage.ts";
+import { deviceOption } from "./device.ts";
 import { positive, whole } from "./options.ts";
 import { createOutput } from "./progress.ts";
+import { defined } from "./recipe-options.ts";
 import { align } from "./table.ts";
 
 interface Options {
@@ -16,6 +19,7 @@ interface Options {
   warmUp: number;
   jointSteps: number;
   batches: number;
+  device?: Device;
   threads?: number;
   json: boolean;
 }
@@ -28,16 +32,17 @@ export function graftPlanCommand(): Command {
     .option("--warm-up <n>", "steps in which decoder and heads are trained alone", whole(), 100)
     .option("--joint-steps <n>", "steps in which both losses train the encoder together", whole(), 100)
     .option("--batches <n>", "over which their gradients are then compared", whole(2), 32)
+    .addOption(deviceOption("that computes the gradients; default: the run's"))
     .option("--threads <n>", "of the steps (default: the run's)", whole())
     .option("--json", "print the plan as JSON", false)
     .addHelpText(
       "after",
       "\nExamples:\n  layergraft graft-plan runs/photos\n  layergraft graft-plan runs/mim --lowest 0.03",
     )
-    .action(async (run: string, { lowest, warmUp, jointSteps, batches, threads, json }: Options) => {
+    .action(async (run: string, { lowest, warmUp, jointSteps, batches, device, threads, json }: Options) => {
       const output = createOutput({ json });
       const saved = defineRecipe(openRun(run).recipe);
-      const recipe = threads === undefined ? saved : { ...saved, threads };
+      const recipe = { ...saved, ...defined({ device, threads }) };
       const { stage, parent } = graftOf(run, recipe);
       const plan = { ...stage.plan!, lowest: Math.min(1, lowest), warmUpSteps: warmUp, jointSteps, batches };
       const planned = await measurePlan(run, { ...stage, plan }, (done, total, what) => output.work(what, done, total));

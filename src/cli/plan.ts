@@ -7,6 +7,7 @@ import type { Rehearsal } from "../cost/rehearse.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import { chooseRecipe } from "./choose-recipe.ts";
 import { imagesHelp } from "./data.ts";
+import { deviceOption } from "./device.ts";
 import { formatForecast } from "./format-forecast.ts";
 import { positive, setting, whole, wholeOrAuto } from "./options.ts";
 import { createOutput, type Output } from "./progress.ts";
@@ -42,6 +43,7 @@ export function planCommand(): Command {
     .option("--epochs <n>", "of each stage of a method", positive)
     .option("--parent <checkpoint>", "the encoder in this file takes the place of the first of two stages")
     .option("--set <key=value>", "any setting of the recipe, e.g. stages.0.epochs=50; may be repeated", setting)
+    .addOption(deviceOption("that is timed"))
     .option("--threads <n>", "of a process (default: all cores)", whole())
     .option("--bandwidth <Gbit/s>", "of the network of each process, in both directions at once", positive, 10)
     .option("--latency <microseconds>", "from the start of a message to its arrival", positive, 50)

@@ -4,14 +4,16 @@ import { kindOf, openSource } from "../data/sources/open.ts";
 import { launched } from "../collective/launch.ts";
 import { presets } from "../nn/vit.ts";
 import { clNames, mimNames } from "../objectives/kinds.ts";
+import { openRun } from "../run/folder.ts";
 import { addNotes } from "../run/notes.ts";
 import { joinPretrain } from "../train/pretrain.ts";
-import type { Recipe } from "../recipe/recipe.ts";
+import { defineRecipe, type Recipe } from "../recipe/recipe.ts";
 import { tasksOf } from "../measure/tasks.ts";
 import { methods } from "../methods/methods.ts";
 import { paperRecipes } from "../methods/paper.ts";
 import { chooseRecipe } from "./choose-recipe.ts";
 import { imagesHelp } from "./data.ts";
+import { deviceOrAutoOption, resolveDevice } from "./device.ts";
 import { anchor, positive, setting, share, shares, whole, wholeOrAuto } from "./options.ts";
 import { interruptible } from "./interrupt.ts";
 import { createOutput, type Output } from "./progress.ts";
@@ -42,6 +44,7 @@ export function pretrainCommand(): Command {
     .option("--learning-rate <rate>", "peak, for a batch of 256", positive)
     .option("--hours <n>", "time to aim for when --epochs is not given (default: 8)", positive)
     .option("--seed <n>", "same seed, same result", whole(0))
+    .addOption(deviceOrAutoOption())
     .option("--threads <n>", "of the training step (default: all cores)", whole())
     .option(
       "--init <file>",
@@ -94,7 +97,9 @@ export function pretrainCommand(): Command {
       }
       if (options.resume) return resumeRun(images, options, output);
       if (images === undefined) throw new Error("which images? Give a folder: layergraft pretrain IMAGES");
-      const { recipe, start } = await chooseRecipe(images, options, output);
+      const { recipe: chosen, start } = await chooseRecipe(images, options, output);
+      const device = await resolveDevice(options.device, chosen, output);
+      const recipe = device === undefined || device === (chosen.device ?? "cpu") ? chosen : { ...chosen, device };
       const { data } = recipe;
       const folder = kindOf(data).folder?.(data) ?? resolve(images);
       const out = options.out ?? join("runs", basename(folder));
@@ -144,15 +149,16 @@ async function resumeRun(images: string | undefined, { out, ...options }: Option
         "For another recipe start a new run, with --init to use this one's weights",
     );
   const command = `layergraft ${process.argv.slice(2).join(" ")}`;
-  const { recipe, finished } = await trainWithProgress({ out, resume: true, command }, output);
+  const device = await resolveDevice(options.device, defineRecipe(openRun(out).recipe), output);
+  const { recipe, finished } = await trainWithProgress({ out, resume: true, device, command }, output);
   if (finished) await finishRun(out, recipe, output);
 }
 
-async function finishRun(out: string, { data }: Recipe, output: Output) {
+async function finishRun(out: string, { data, device }: Recipe, output: Output) {
   const { length } = await openSource(data);
   const where = "path" in data ? data.path : data.kind;
   addNotes(out, { facts: [{ name: "Images", value: `${length.toLocaleString("en")} in ${where}` }] });
   const { reason } = await tasksOf(data);
   if (reason !== undefined) output.say(`no table of results: ${reason} (layergraft evaluate ${out} --data DIR)`);
-  await finish(out, output, { labelled: reason === undefined });
+  await finish(out, output, { labelled: reason === undefined, device });
 }

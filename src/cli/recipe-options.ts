@@ -1,4 +1,5 @@
 /** What can be said of a recipe on the command line. */
+import type { Device } from "../backend/device.ts";
 import type { ClName, MimName } from "../objectives/kinds.ts";
 import { methods, type Method } from "../methods/methods.ts";
 import { paperMethod, paperRecipes } from "../methods/paper.ts";
@@ -17,6 +18,7 @@ export interface RecipeOptions {
   readonly learningRate?: number;
   readonly hours?: number;
   readonly seed?: number;
+  readonly device?: Device | "auto";
   readonly threads?: number;
   readonly init?: string;
   /** Of the encoder in `init`, where the file cannot tell. */

@@ -4,6 +4,7 @@ import { rehearse, type Rehearsal } from "../cost/rehearse.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import { chooseRecipe } from "./choose-recipe.ts";
 import { imagesHelp } from "./data.ts";
+import { deviceOption } from "./device.ts";
 import { count } from "./format-forecast.ts";
 import { setting, whole, wholeOrAuto } from "./options.ts";
 import { createOutput } from "./progress.ts";
@@ -32,6 +33,7 @@ export function rehearseCommand(): Command {
     .option("--model <name>", "of a method (default: chosen for the images)")
     .option("--set <key=value>", "any setting of the recipe, e.g. model.depth=6; may be repeated", setting)
     .option("--seed <n>", "of weights and images", whole(0))
+    .addOption(deviceOption("that takes the steps"))
     .option("--threads <n>", "of a step (default: all cores)", whole())
     .option("--json", "print the result as JSON", false)
     .addHelpText(

@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
+import type { Device } from "../backend/device.ts";
 import { openSource } from "../data/sources/open.ts";
 import { presets, type VitConfig } from "../nn/vit.ts";
 import { smallImages, trainingDrawings } from "../methods/demo.ts";
@@ -10,6 +11,7 @@ import { runStudy } from "../study/run.ts";
 import { tableRows } from "../study/table.ts";
 import { createBoard } from "./board.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
+import { deviceOption } from "./device.ts";
 import { interruptible } from "./interrupt.ts";
 import { positive, whole } from "./options.ts";
 import { align } from "./table.ts";
@@ -21,6 +23,7 @@ interface Options {
   budget: number;
   mimEpochs?: number;
   search: readonly number[];
+  device?: Device;
   jobs: number;
   limit?: number;
   labelled?: number;
@@ -49,6 +52,7 @@ export function studyCommand(): Command {
       parseFactors,
       [0.5, 1, 2],
     )
+    .addOption(deviceOption("that trains and runs the encoders"))
     .option("--jobs <n>", "runs at a time; the cores are divided among them", whole(), 1)
     .option("--limit <n>", "train on so many of the images", whole(2))
     .option("--labelled <n>", "evaluate on so many of the images", whole(2))
@@ -65,14 +69,14 @@ export function studyCommand(): Command {
         "--fine-tune may be added to it later. Fine-tuning is from 10 % of the labels.",
     )
     .action(async (images: string, options: Options) => {
-      const { out, jobs, again, json } = options;
+      const { out, device, jobs, again, json } = options;
       const study = await studyOf(images, options);
       const board = createBoard({ json });
       const words = process.argv.slice(2).filter((word) => word !== "--again"); // a new study needs it not
       const command = `layergraft ${words.join(" ")}`;
       const saving = () => board.say("saving; press Ctrl-C again to end at once");
       const { results, finished } = await interruptible(saving, (signal) =>
-        runStudy({ out, study, jobs, again, command, onEvent: board.event, signal }),
+        runStudy({ out, study, device, jobs, again, command, onEvent: board.event, signal }),
       );
       board.close();
       board.say(`\n${describe(results)}\n\nreport: ${resolve(out, "report.html")}`);

@@ -1,5 +1,6 @@
 /** What the training commands share: run, watch for Ctrl-C, evaluate, report. */
 import { resolve } from "node:path";
+import type { Device } from "../backend/device.ts";
 import { launched } from "../collective/launch.ts";
 import { drawPictures } from "../measure/pictures.ts";
 import { writeReport } from "../report/report.ts";
@@ -24,11 +25,15 @@ export async function trainWithProgress(options: PretrainOptions, output: Output
   return result;
 }
 
-/** Measures what the images allow, draws the pictures and writes the report. */
-export async function finish(dir: string, output: Output, { labelled }: { labelled: boolean }): Promise<void> {
-  await measure(dir, output, labelled ? {} : { measures: ["analysis"] });
+/** Measures what the images allow, draws the pictures and writes the report. The device is by default the recipe's. */
+export async function finish(
+  dir: string,
+  output: Output,
+  { labelled, device }: { labelled: boolean; device?: Device | undefined },
+): Promise<void> {
+  await measure(dir, output, { device, ...(labelled ? {} : { measures: ["analysis"] }) });
   output.work("drawing pictures", 0, 1);
-  await drawPictures(dir);
+  await drawPictures(dir, { device });
   output.work("", 1, 1);
   output.say(`report: ${resolve(writeReport(dir))}`);
 }

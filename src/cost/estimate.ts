@@ -15,16 +15,19 @@ export interface StageEstimate {
   readonly trainable: number;
 }
 
+/** Of the stages that are left. */
+export interface Estimate {
+  readonly stages: StageEstimate[];
+  /** Main memory. */
+  readonly bytes: number;
+}
+
 /**
  * Times what a step of every stage still to do is made of (`done`: steps of the first that are), on a made-up micro-batch, a few times after once to warm up;
  * the median counts. `bytes` is the memory this process then holds, plus what decoded images may take. What the processes
  * of a job say to each other is not in it. Throws when the data do not fill a batch of a stage.
  */
-export async function estimate(
-  all: readonly ResolvedStage[],
-  done = 0,
-  collective = alone,
-): Promise<{ stages: StageEstimate[]; bytes: number }> {
+export async function estimate(all: readonly ResolvedStage[], done = 0, collective = alone): Promise<Estimate> {
   const stages: StageEstimate[] = [];
   let [most, decoded] = [0, 0];
   for (const [index, stage] of all.entries()) {

@@ -106,7 +106,9 @@ export function forecast(recipe: Recipe, { images, processes, network, speeds }:
 export async function measureSpeed(recipe: Recipe, stage: Stage): Promise<{ speed: Speed; rehearsal: Rehearsal }> {
   const resolved = resolveStage(recipe, stage);
   const { coupled } = resolved.objective;
-  const microBatch = Math.min(stage.microBatch, cachedMicroBatch(resolved));
+  const { device = "cpu" } = resolved;
+  // a GPU has no such cache, and is not busy with little
+  const microBatch = device === "cpu" ? Math.min(stage.microBatch, cachedMicroBatch(resolved)) : stage.microBatch;
   const small = { ...stage, microBatch, batch: coupled ? 2 * microBatch : microBatch };
   const stages = recipe.stages.map((each) => (each.name === stage.name ? small : each));
   const options = { stage: stage.name, steps: 2, lossOf: coupled ? stage.batch : undefined };

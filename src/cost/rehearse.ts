@@ -1,5 +1,4 @@
 /** Real steps of a stage on made-up images: what a run would do, without the run. */
-import { fork } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fold, key, Random } from "../tensor/random.ts";
 import { sizeOf } from "../tensor/shape.ts";
@@ -13,6 +12,7 @@ import {
   resolveStages,
   samplesOf,
 } from "../recipe/stage.ts";
+import { apart } from "./apart.ts";
 import { trainedNumbers } from "./estimate.ts";
 import type { Step } from "../step/step.ts";
 import { lossGraph } from "./work.ts";
@@ -121,31 +121,7 @@ async function timeUpdate(step: Step): Promise<number> {
   return (performance.now() - start) / 1000;
 }
 
-/** Parent → child, and back. */
-export interface Request {
-  readonly recipe: Recipe;
-  readonly options: RehearseOptions;
-}
-export type Answer = { readonly rehearsal: Rehearsal } | { readonly message: string; readonly stack: string };
-
 /** The same in a process of its own, so that the memory it took is its own and is free afterwards. */
-export async function rehearse(recipe: Recipe, options: RehearseOptions): Promise<Rehearsal> {
-  const child = fork(new URL("./rehearse-child.js", import.meta.url), { execArgv: [], serialization: "advanced" });
-  return new Promise<Rehearsal>((resolve, reject) => {
-    let answer: Answer | undefined;
-    child.on("message", (message: Answer) => (answer = message));
-    child.on("error", reject);
-    child.on("close", (code, killer) => {
-      if (answer !== undefined && "rehearsal" in answer) resolve(answer.rehearsal);
-      else if (answer !== undefined) reject(Object.assign(new Error(answer.message), { stack: answer.stack }));
-      else
-        reject(
-          new Error(
-            `the rehearsal of ${options.stage} ended unexpectedly (${killer ?? `exit code ${code}`})` +
-              (killer === "SIGKILL" ? ": most likely there was too little memory; try a smaller micro-batch" : ""),
-          ),
-        );
-    });
-    child.send({ recipe, options } satisfies Request);
-  });
+export function rehearse(recipe: Recipe, options: RehearseOptions): Promise<Rehearsal> {
+  return apart<Rehearsal>({ recipe, options }, `the rehearsal of ${options.stage}`);
 }

@@ -4,8 +4,8 @@ import { type Key } from "../tensor/random.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import * as op from "../graph/ops/index.ts";
 import type { Backend, Handle } from "../backend/backend.ts";
-import { cpu } from "../backend/cpu.ts";
-import type { ExecutableOptions } from "../backend/executable.ts";
+import type { DeviceOptions } from "../backend/device.ts";
+import { openBackend } from "../backend/open.ts";
 import { variableKey } from "../nn/init.ts";
 import { norm } from "../nn/layers.ts";
 import { Scope } from "../nn/scope.ts";
@@ -35,7 +35,7 @@ export interface Encoder {
   release(): Promise<void>;
 }
 
-export interface EncoderOptions extends ExecutableOptions {
+export interface EncoderOptions extends DeviceOptions {
   /** Images per run (default 64). */
   readonly batch?: number;
 }
@@ -88,7 +88,13 @@ export async function createEncoder(
 ): Promise<Encoder> {
   const used = encoderParameters(model, parameters);
   const pooling = isPooled(parameters) ? "mean" : "cls";
-  const { encode: run, release } = await openFeatures(cpu(options), model, batch, (name) => used.get(name)!, pooling);
+  const { encode: run, release } = await openFeatures(
+    openBackend(options),
+    model,
+    batch,
+    (name) => used.get(name)!,
+    pooling,
+  );
   const { width, imageSize } = model;
   const rowsOf = async (images: Tensor<"float32">) => (await run(images)).data;
   const collected = (source: Source) => collect(source, view, { batch, width, rowsOf });

@@ -1,4 +1,5 @@
 /** What an evaluation sees of an encoder: features of labelled images, computed once and shared by all protocols. */
+import type { DeviceOptions } from "../backend/device.ts";
 import type { Skipped } from "../data/batches/bad.ts";
 
 /** One row of `width` numbers per image. */
@@ -42,11 +43,11 @@ export interface Score {
   readonly warning?: string;
 }
 
-/** What every evaluator takes. */
-export interface EvaluatorOptions {
-  /** Threads of the computation (default: the runtime's choice, the number of physical cores). */
-  readonly threads?: number;
-}
+/**
+ * What every evaluator takes. The device runs encoders and trains them; what is computed on their features is the
+ * processor's, which has the precision for it.
+ */
+export interface EvaluatorOptions extends DeviceOptions {}
 
 /** The arithmetic of a protocol, one file each. Options with defaults belong to the file. */
 export interface Evaluator<O extends EvaluatorOptions = EvaluatorOptions> {

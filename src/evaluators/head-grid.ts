@@ -4,7 +4,7 @@ import { type Tensor, tensor } from "../tensor/tensor.ts";
 import { vjp } from "../graph/grad.ts";
 import * as op from "../graph/ops/index.ts";
 import type { Value } from "../graph/value.ts";
-import { compile } from "../backend/executable.ts";
+import { cpu } from "../backend/cpu.ts";
 import { type Initializer, zeros } from "../nn/init.ts";
 import { batchNorm, project } from "../nn/layers.ts";
 import { Scope } from "../nn/scope.ts";
@@ -49,8 +49,9 @@ const rowsAtOnce = 256;
 export async function createHeadGrid(options: HeadGridOptions): Promise<HeadGrid> {
   const { heads, classes, width, threads } = options;
   const { outputs, scope } = trainingGraph(options);
-  const training = await compile(outputs, { threads });
-  const judging = await compile(judgingGraph(options), { threads });
+  const backend = cpu({ threads }); // its state is the host's memory, in place
+  const training = await backend.compile(outputs);
+  const judging = await backend.compile(judgingGraph(options));
 
   // Each output is written into the memory of the input it replaces; whatever else reads the input feeds that output.
   const state = new Map<string, Tensor<"float32">>();

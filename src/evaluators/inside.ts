@@ -1,7 +1,7 @@
 /** An encoder with its insides as outputs. */
 import * as op from "../graph/ops/index.ts";
 import type { Value } from "../graph/value.ts";
-import { compile } from "../backend/executable.ts";
+import { openBackend } from "../backend/open.ts";
 import { norm } from "../nn/layers.ts";
 import { Scope } from "../nn/scope.ts";
 import { encode, patches, type VitConfig } from "../nn/vit.ts";
@@ -41,7 +41,7 @@ export async function openInside<A extends Aspect>(
     );
   const graph = insideGraph(model, batch);
   const outputs = aspects.flatMap((aspect) => graph[aspect].map((value, i) => [`${aspect}.${i}`, value] as const));
-  const program = await compile(Object.fromEntries(outputs), options);
+  const program = await openBackend(options).compile(Object.fromEntries(outputs));
   const used = [...parameters].filter(([name]) => program.inputs.has(name));
   program.bind({ inputs: Object.fromEntries(used) });
   return {

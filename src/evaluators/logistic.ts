@@ -3,7 +3,8 @@ import { tensor } from "../tensor/tensor.ts";
 import { grad } from "../graph/grad.ts";
 import * as op from "../graph/ops/index.ts";
 import type { Value } from "../graph/value.ts";
-import { compile, type ExecutableOptions } from "../backend/executable.ts";
+import type { Backend } from "../backend/backend.ts";
+import { cpu } from "../backend/cpu.ts";
 import { crossEntropy } from "../nn/losses.ts";
 import { project } from "../nn/layers.ts";
 import type { EvaluatorOptions, Features, LabelledFeatures } from "./evaluator.ts";
@@ -55,14 +56,11 @@ export async function fitLogistic(
     );
   const { count, width } = features;
   const rows = Float64Array.from(features.rows);
-  const program = await compile(lossGraph(count, width, classes), { threads });
+  const backend = cpu({ threads }); // a GPU has no float64
+  const program = await backend.compile(lossGraph(count, width, classes));
   program.bind({
     inputs: {
-      basis: tensor(
-        "float64",
-        [width, width],
-        inverseRoot(await secondMoments(rows, count, width, { threads }), width),
-      ),
+      basis: tensor("float64", [width, width], inverseRoot(await secondMoments(rows, count, width, backend), width)),
       x: tensor("float64", [count, width], rows),
       y: tensor("int64", [count], BigInt64Array.from(labels, BigInt)),
     },
@@ -133,10 +131,10 @@ async function secondMoments(
   rows: Float64Array,
   count: number,
   width: number,
-  options: ExecutableOptions,
+  backend: Backend,
 ): Promise<Float64Array> {
   const x = op.input("x", "float64", [count, width]);
-  const program = await compile({ moments: op.div(op.gemm(x, x, { transA: true }), count) }, options);
+  const program = await backend.compile({ moments: op.div(op.gemm(x, x, { transA: true }), count) });
   const { moments } = await program.run({ x: tensor("float64", [count, width], rows) });
   await program.release();
   return moments!.data as Float64Array;

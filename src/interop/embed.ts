@@ -1,6 +1,7 @@
 /** Features of many images, from an encoder to a file. */
 import { mkdirSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
+import type { DeviceOptions } from "../backend/device.ts";
 import { checkBad, type Skipped } from "../data/batches/bad.ts";
 import { evaluationBatches } from "../data/batches/evaluation.ts";
 import { openSource, type SourceInput } from "../data/sources/open.ts";
@@ -9,13 +10,12 @@ import { checkpointFile, checkpointSetup, loadEncoder } from "../evaluators/enco
 import { ownVersion } from "../run/environment.ts";
 import { createFeatures, formatOf } from "./features-file.ts";
 
-export interface EmbedOptions {
+/** Device and threads: of the encoder. */
+export interface EmbedOptions extends DeviceOptions {
   /** Of a run folder: the stage whose encoder it is (default: the last). */
   readonly stage?: string | undefined;
   /** Images per run of the encoder (default 64). */
   readonly batch?: number | undefined;
-  /** Threads of the encoder (default: the runtime's choice, the number of physical cores). */
-  readonly threads?: number | undefined;
   /** See `evaluationBatches`. */
   readonly workers?: number | undefined;
   /** At most so many images, drawn evenly. */
@@ -51,7 +51,8 @@ export async function embedImages(
   out: string,
   options: EmbedOptions = {},
 ): Promise<Embedded> {
-  const { stage, batch = 64, threads, workers, limit, maxBadShare = 0.1, signal, onProgress, onUnreadable } = options;
+  const { stage, batch = 64, device, threads } = options;
+  const { workers, limit, maxBadShare = 0.1, signal, onProgress, onUnreadable } = options;
   formatOf(out);
   const checkpoint = checkpointFile(from, stage);
   const { model, view, sha256 } = checkpointSetup(checkpoint);
@@ -66,7 +67,7 @@ export async function embedImages(
     onUnreadable?.(bad);
     checkBad(unreadable, index + 1, source.length, maxBadShare);
   };
-  const encoder = await loadEncoder(checkpoint, { batch, ...(threads === undefined ? {} : { threads }) });
+  const encoder = await loadEncoder(checkpoint, { batch, device, threads });
   const { width } = model;
   const labelled = source.classes.length > 0;
   const origin = { layergraft: ownVersion(), checkpoint: relative(folder, checkpoint), sha256, model, view };

@@ -1,4 +1,5 @@
 /** The rows of a file of features that are most similar to one. */
+import type { DeviceOptions } from "../backend/device.ts";
 import { openFiles } from "../data/sources/files.ts";
 import { checkpointFile, checkpointSetup, loadEncoder } from "../evaluators/encoder.ts";
 import type { FeaturesFile } from "./features.ts";
@@ -57,18 +58,17 @@ export async function rowNamed(file: FeaturesFile, name: string): Promise<{ row:
   throw new Error(`${file.path} has no row ${name} among its ${file.count}`);
 }
 
-export interface QueryOptions {
+export interface QueryOptions extends DeviceOptions {
   /** Run folder or checkpoint; default: the checkpoint that the file of features names. */
   readonly encoder?: string | undefined;
   readonly stage?: string | undefined;
-  readonly threads?: number | undefined;
 }
 
 /** Features of an image file by the encoder that made `file`. Throws when that is not at hand, or another one is given. */
 export async function featureOf(
   image: string,
   { path, origin }: FeaturesFile,
-  { encoder: given, stage, threads }: QueryOptions = {},
+  { encoder: given, stage, device, threads }: QueryOptions = {},
 ): Promise<Float32Array> {
   const from = given ?? origin?.checkpoint;
   if (from === undefined) throw new Error(`${path} does not say which encoder made it; name it (--encoder)`);
@@ -85,7 +85,7 @@ export async function featureOf(
       `${checkpoint} is not the encoder that made ${path}: its sha256 is ${sha256.slice(0, 12)}…, ` +
         `expected ${origin.sha256.slice(0, 12)}…; name the right one (--encoder), or embed the images again`,
     );
-  const encoder = await loadEncoder(checkpoint, { batch: 1, ...(threads === undefined ? {} : { threads }) });
+  const encoder = await loadEncoder(checkpoint, { batch: 1, device, threads });
   try {
     const { rows, unreadable = [] } = await encoder.features(openFiles([image]));
     if (unreadable.length > 0) throw new Error(unreadable[0]!.reason);

@@ -1,6 +1,7 @@
 /** Looks into the encoders of a run: how features are spread, where attention goes, who is like whom, a map of the images. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import type { DeviceOptions } from "../backend/device.ts";
 import type { Source } from "../data/source.ts";
 import { defineSource, kindOf, openSource, type SourceInput } from "../data/sources/open.ts";
 import { cached } from "../data/sources/cached.ts";
@@ -39,7 +40,7 @@ export async function analyseEncoders(
   data: SourceInput,
   { images = 600, onProgress, ...options }: Omit<AnalyseOptions, keyof InsideOptions> = {},
 ): Promise<Analysis> {
-  const { seed = 0, threads } = options;
+  const { seed = 0, device, threads } = options;
   const all = cached(sample(await lookedAt(data, options), images, seed), 2 ** 28); // looked at again and again
   const { readable, problem } = await readableOf(all);
   if (readable.length < 2)
@@ -48,7 +49,7 @@ export async function analyseEncoders(
   const seen: Seen[] = [];
   for (const [i, candidate] of candidates.entries()) {
     onProgress?.(i, candidates.length, `${candidate.title}: looking inside`);
-    seen.push(await lookInto(candidate, source, threads));
+    seen.push(await lookInto(candidate, source, { device, threads }));
   }
   onProgress?.(candidates.length, candidates.length, "");
   mkdirSync(join(dir, "samples"), { recursive: true });
@@ -87,10 +88,10 @@ async function readableOf(source: Source): Promise<{ readable: number[]; problem
   return { readable, ...(problem === undefined ? {} : { problem }) };
 }
 
-async function lookInto(candidate: Candidate, source: Source, threads: number | undefined): Promise<Seen> {
+async function lookInto(candidate: Candidate, source: Source, options: DeviceOptions): Promise<Seen> {
   const { name, title } = candidate;
   const encoder = await openEncoder(candidate);
-  const inside = await openInside(encoder, ["features", "tokens", "distances", "attention"], { threads });
+  const inside = await openInside(encoder, ["features", "tokens", "distances", "attention"], options);
   const found = await inside.look(source);
   await Promise.all([inside.release(), encoder.release()]);
   return { name, title, model: encoder.model, view: encoder.view, ...found };

@@ -2,6 +2,7 @@
 import { existsSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { key } from "../tensor/random.ts";
+import type { DeviceOptions } from "../backend/device.ts";
 import type { VitConfig } from "../nn/vit.ts";
 import type { CenterView } from "../data/augmentation/views.ts";
 import {
@@ -24,25 +25,25 @@ export interface Candidate {
   open(): Promise<Encoder | Pick<Encoder, "features" | "release">>;
 }
 
-export interface CandidateOptions {
+/** Device and threads: by default the run's. */
+export interface CandidateOptions extends DeviceOptions {
   /**
    * Which encoders: `random`, `pixels`, names of finished stages, and `last` for the last of these.
    * Default: random, pixels and every finished stage.
    */
   readonly encoders?: readonly string[] | undefined;
-  /** Threads of the computation (default: the run's). */
-  readonly threads?: number | undefined;
 }
 
 /** The candidates at a path, and the recipe where it is a run folder. */
 export function candidatesAt(
   path: string,
-  { encoders: names, threads }: CandidateOptions,
+  { encoders: names, device, threads }: CandidateOptions,
 ): { candidates: Candidate[]; recipe?: Recipe } {
   if (existsSync(path) && statSync(path).isFile())
-    return { candidates: choose(path, ofCheckpoint(path, threads), names) };
+    return { candidates: choose(path, ofCheckpoint(path, { device, threads }), names) };
   const recipe = defineRecipe(openRun(path).recipe);
-  return { candidates: candidatesOf(path, { ...recipe, threads: threads ?? recipe.threads }, names), recipe };
+  const here = { ...recipe, device: device ?? recipe.device, threads: threads ?? recipe.threads };
+  return { candidates: candidatesOf(path, here, names), recipe };
 }
 
 /** What any encoder of this recipe should beat: the model before training, and colours themselves. */
@@ -50,19 +51,18 @@ export function baselines(recipe: Recipe): Candidate[] {
   return baselinesOf({ ...recipe, view: recipe.evaluationView });
 }
 
-interface Baseline {
+interface Baseline extends DeviceOptions {
   readonly model: VitConfig;
   readonly view: CenterView;
   readonly seed: number;
-  readonly threads?: number | undefined;
 }
 
-function baselinesOf({ model, view, seed, threads }: Baseline): Candidate[] {
+function baselinesOf({ model, view, seed, device, threads }: Baseline): Candidate[] {
   return [
     {
       name: "random",
       title: "random encoder",
-      open: () => createEncoder(model, view, initialParameters(model, key(seed)), { threads }),
+      open: () => createEncoder(model, view, initialParameters(model, key(seed)), { device, threads }),
     },
     {
       name: "pixels",
@@ -74,13 +74,13 @@ function baselinesOf({ model, view, seed, threads }: Baseline): Candidate[] {
 
 /** Random encoder, pixels, and the encoder after every stage that has ended, or those of them that `names` lists. */
 export function candidatesOf(dir: string, recipe: Recipe, names?: readonly string[]): Candidate[] {
-  const { threads } = recipe;
+  const { device, threads } = recipe;
   const trained = listCheckpoints(dir)
     .filter(({ final }) => final)
     .map(({ stage }): Candidate => ({
       name: stage,
       title: titleOf(recipe, stage),
-      open: () => loadEncoder(dir, { stage, threads }),
+      open: () => loadEncoder(dir, { stage, device, threads }),
     }));
   if (names === undefined && trained.length === 0)
     throw new Error(`no stage of the run in ${dir} has ended yet; let it train to the end first`);
@@ -88,11 +88,11 @@ export function candidatesOf(dir: string, recipe: Recipe, names?: readonly strin
 }
 
 /** Random encoder, pixels, and the encoder in a file. */
-function ofCheckpoint(path: string, threads: number | undefined): Candidate[] {
+function ofCheckpoint(path: string, options: DeviceOptions): Candidate[] {
   const { model, view } = checkpointSetup(path);
   return [
-    ...baselinesOf({ model, view, seed: 0, threads }),
-    { name: "checkpoint", title: basename(path, ".safetensors"), open: () => loadEncoder(path, { threads }) },
+    ...baselinesOf({ model, view, seed: 0, ...options }),
+    { name: "checkpoint", title: basename(path, ".safetensors"), open: () => loadEncoder(path, options) },
   ];
 }
 

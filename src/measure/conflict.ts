@@ -1,5 +1,6 @@
 /** Measures on a trained encoder how the gradients of masked image modelling and of contrast lie to each other. */
 import { basename } from "node:path";
+import type { DeviceOptions } from "../backend/device.ts";
 import { conflictRows } from "../evaluators/conflict.ts";
 import { checkpointFile } from "../evaluators/encoder.ts";
 import { listCheckpoints, readCheckpoint } from "../run/checkpoint.ts";
@@ -9,12 +10,12 @@ import { defineRecipe, type Stage } from "../recipe/recipe.ts";
 import { lossesOf, type ResolvedStage, resolveStage, resolveStages } from "../recipe/stage.ts";
 import { type LossName, type LossParts, openProbe, type ProbeOptions } from "./probe.ts";
 
-export interface ConflictOptions extends Partial<ProbeOptions> {
+/** Device and threads: by default the run's. */
+export interface ConflictOptions extends Partial<ProbeOptions>, DeviceOptions {
   /** Whose encoder; default: the last stage that has a checkpoint. */
   readonly stage?: string | undefined;
   /** Stages to take a loss from that the run itself does not have. */
   readonly fallback?: readonly Stage[] | undefined;
-  readonly threads?: number | undefined;
 }
 
 /**
@@ -24,9 +25,10 @@ export interface ConflictOptions extends Partial<ProbeOptions> {
  * Same seed, same numbers. Throws one sentence when the run has no checkpoint, or one of the losses comes from nowhere.
  */
 export async function measureConflict(dir: string, options: ConflictOptions = {}): Promise<Conflict> {
-  const { stage: wanted, fallback = [], threads, batches = 64, warmUpSteps = 200, seed = 0, onProgress } = options;
+  const { stage: wanted, fallback = [], batches = 64, warmUpSteps = 200, seed = 0, onProgress } = options;
   const saved = defineRecipe(openRun(dir).recipe);
-  const recipe = threads === undefined ? saved : { ...saved, threads };
+  const { device = saved.device, threads = saved.threads } = options;
+  const recipe = { ...saved, device, threads };
   const path = checkpointFile(dir, wanted);
   const { tensors, metadata } = readCheckpoint(path, isWeight);
   const own = metadata["stage"]!;

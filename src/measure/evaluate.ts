@@ -33,15 +33,21 @@ export interface Measured {
 
 /**
  * Measures the encoder after every finished stage of a run, beside a random encoder and plain pixels, and adds what it found
- * to `evaluation.json`. Of one checkpoint file: the same without stages, and nothing is written. Seed and threads are the
+ * to `evaluation.json`. Of one checkpoint file: the same without stages, and nothing is written. Seed, device and threads are the
  * recipe's unless the options say otherwise.
  */
 export async function evaluate(path: string, options: EvaluateOptions = {}): Promise<Evaluation> {
   const { candidates, recipe } = candidatesAt(path, options);
-  const { data = recipe?.data, seed = recipe?.seed, threads = recipe?.threads, ...rest } = options;
+  const {
+    data = recipe?.data,
+    seed = recipe?.seed,
+    device = recipe?.device,
+    threads = recipe?.threads,
+    ...rest
+  } = options;
   if (data === undefined)
     throw new Error(`${path} is a checkpoint and does not say which images to measure it on; name them (--data)`);
-  const evaluation = await evaluateEncoders(candidates, data, { seed, threads, ...rest });
+  const evaluation = await evaluateEncoders(candidates, data, { seed, device, threads, ...rest });
   if (recipe === undefined) return evaluation;
   const elsewhere = options.data !== undefined && !isDeepStrictEqual(defineSource(options.data), recipe.data);
   return addEvaluation(path, elsewhere ? onOtherData(evaluation, nameOf(options.data)) : evaluation);

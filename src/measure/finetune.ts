@@ -4,7 +4,7 @@
  */
 import { fold, key, type Key, Random } from "../tensor/random.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
-import { cpu } from "../backend/cpu.ts";
+import { openBackend } from "../backend/open.ts";
 import { resizePositions } from "../nn/interpolate.ts";
 import { patchCount, type VitConfig } from "../nn/vit.ts";
 import { scaleByBatch, warmupCosine } from "../optim/schedules.ts";
@@ -65,13 +65,13 @@ export async function fineTune(
   data: FineTuneData,
   options: FineTuneOptions = {},
 ): Promise<FineTuned> {
-  const { view, seed = 0, threads, cacheBytes = 2 ** 30, onProgress, ...given } = options;
+  const { view, seed = 0, device, threads, cacheBytes = 2 ** 30, onProgress, ...given } = options;
   const settings = resolveSettings(given);
   check(subject, data, settings, view);
   const { model, evaluationView, batch, head } = setupOf(subject, data, settings);
   const root = fold(key(seed), "fine-tune");
   const step = await createStep(classify(model, head), {
-    backend: cpu(threads === undefined ? {} : { threads }),
+    backend: openBackend({ device, threads }),
     batch,
     microBatch: settings.microBatch ?? microBatchFor(batch, 1 + patchCount(model)),
     rules: fineTuneRules(model.depth, settings),

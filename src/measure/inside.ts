@@ -1,5 +1,6 @@
 /** Whose inside is looked at, on which images, and where the findings go. */
 import { basename } from "node:path";
+import type { DeviceOptions } from "../backend/device.ts";
 import type { SourceInput } from "../data/sources/open.ts";
 import { type Encoder, loadEncoder } from "../evaluators/encoder.ts";
 import { type Candidate, candidatesAt } from "./candidates.ts";
@@ -16,12 +17,12 @@ export interface InsideOptions {
 }
 
 /** The options with the run's own where they leave something open. Throws when a checkpoint leaves open too much. */
-export function resolveInside<O extends InsideOptions & { readonly seed?: number; readonly threads?: number }>(
+export function resolveInside<O extends InsideOptions & DeviceOptions & { readonly seed?: number }>(
   path: string,
   { data, encoders, against = [], out, ...rest }: O,
 ) {
-  const { candidates, recipe } = candidatesAt(path, { encoders, threads: rest.threads });
-  const { seed = recipe?.seed, threads = recipe?.threads } = rest;
+  const { candidates, recipe } = candidatesAt(path, { encoders, device: rest.device, threads: rest.threads });
+  const { seed = recipe?.seed, device = recipe?.device, threads = recipe?.threads } = rest;
   const images = data ?? recipe?.data;
   const folder = out ?? (recipe === undefined ? undefined : path);
   if (images === undefined || folder === undefined)
@@ -30,9 +31,9 @@ export function resolveInside<O extends InsideOptions & { readonly seed?: number
   const others = against.map((other, i): Candidate => ({
     name: `against-${i + 1}`,
     title: basename(other, ".safetensors"),
-    open: () => loadEncoder(other, { threads }),
+    open: () => loadEncoder(other, { device, threads }),
   }));
-  return { ...rest, seed, threads, candidates: [...own, ...others], data: images, out: folder };
+  return { ...rest, seed, device, threads, candidates: [...own, ...others], data: images, out: folder };
 }
 
 /** A candidate that has layers. Throws when it has none. */

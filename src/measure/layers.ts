@@ -40,7 +40,7 @@ export async function measureLayers(
     onProgress?.(i, candidates.length, `${title}: ${task.label} by layer`);
     const encoder = await openEncoder(candidate);
     const ask = (features: Features) => task.run({ features: async () => features });
-    const scores = await byLayer(encoder, source, ask, { threads: options.threads });
+    const scores = await byLayer(encoder, source, ask, { device: options.device, threads: options.threads });
     await encoder.release();
     encoders.push({ name, title, scores });
   }

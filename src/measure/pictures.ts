@@ -2,7 +2,8 @@
 import { fold, key, Random } from "../tensor/random.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import { input } from "../graph/ops/index.ts";
-import { compile } from "../backend/executable.ts";
+import type { Device } from "../backend/device.ts";
+import { openBackend } from "../backend/open.ts";
 import { patchCount } from "../nn/vit.ts";
 import { Scope } from "../nn/scope.ts";
 import { evaluationBatches } from "../data/batches/evaluation.ts";
@@ -26,9 +27,13 @@ const shownQueries = 8;
 const shownNeighbours = 5;
 const galleryLimit = 5000;
 
-/** Draws whatever the run's stages and data allow. */
-export async function drawPictures(dir: string): Promise<void> {
-  const recipe = defineRecipe(openRun(dir).recipe);
+/** Draws whatever the run's stages and data allow. The device is the recipe's unless another is given. */
+export async function drawPictures(
+  dir: string,
+  { device }: { readonly device?: Device | undefined } = {},
+): Promise<void> {
+  const saved = defineRecipe(openRun(dir).recipe);
+  const recipe = device === undefined ? saved : { ...saved, device };
   const { shown } = await tasksOf(recipe.data, { seed: recipe.seed });
   const reconstructions = await drawReconstructions(dir, recipe, shown);
   writeSamples(dir, { reconstructions, neighbours: await drawNeighbours(dir, recipe, shown) });
@@ -55,7 +60,7 @@ async function drawReconstructions(dir: string, recipe: Recipe, source: Source):
   const scope = new Scope();
   const images = input("images", "float32", [count, 3, imageSize, imageSize]);
   const noise = input("noise", "float32", [count, patches]);
-  const program = await compile(
+  const program = await openBackend(recipe).compile(
     reconstruct(scope, model, objective, { images, noise }, resolveStage(recipe, stage).objective.encoder),
   );
   const { tensors } = readCheckpoint(checkpoint.path);

@@ -37,14 +37,14 @@ export async function tasksOf(
   options: TaskOptions = {},
   beside: readonly Protocol[] = [],
 ): Promise<TaskList> {
-  const { seed = 0, limit, threads } = options;
+  const { seed = 0, limit, device, threads } = options;
   const checked = checkSettings([...builtIn, ...beside], options.settings);
   const usualFirst = checked.toSorted(([a], [b]) => Number(b.usual) - Number(a.usual));
   const { questions, pairings, ...rest } = await questionsOf(input, options);
   const list = (asked: (name: string) => Omit<Asked, "source">) =>
     usualFirst.flatMap(([protocol, settings]) => {
       const { name, metric } = protocol;
-      const tasks = protocol.tasks({ source: rest.source, ...asked(name) }, settings, { seed, limit, threads });
+      const tasks = protocol.tasks({ source: rest.source, ...asked(name) }, settings, { seed, limit, device, threads });
       return tasks.map((task): ListedTask => ({ ...task, protocol: name, metric }));
     });
   const only = (name?: string) => questions.filter((question) => question.only === name);

@@ -1,6 +1,7 @@
 /** A recipe says everything about a run: data, model and the stages it is trained in. A plain object, checked once. */
 import * as z from "zod";
 import { type Shape, show } from "../tensor/shape.ts";
+import { devices } from "../backend/device.ts";
 import { sourceSpec } from "../data/sources/open.ts";
 import { shapeOf, viewSpec } from "../data/augmentation/views.ts";
 import { createObjective, familyOf, mimSchema, objectiveSchema } from "../objectives/kinds.ts";
@@ -120,6 +121,7 @@ export const recipeSchema = z
     /** The view of an image when the encoder is used rather than trained. */
     evaluationView: viewSpec.refine((view) => view.kind === "center", { error: "must be a center view" }),
     stages: z.array(stageSchema).min(1),
+    device: z.enum(devices).optional().describe("what computes the training step; default: cpu"),
     threads: positive.optional().describe("of the training step; default: one per physical core"),
     workers: z.int().min(0).default(1).describe("threads that decode and augment"),
     cacheMegabytes: z.number().min(0).default(1024).describe("memory for decoded images"),

@@ -2,7 +2,8 @@
 import { key } from "../tensor/random.ts";
 import type { VitConfig } from "../nn/vit.ts";
 import type { Backend } from "../backend/backend.ts";
-import { cpu } from "../backend/cpu.ts";
+import type { Device } from "../backend/device.ts";
+import { openBackend } from "../backend/open.ts";
 import { scaleByBatch, warmupCosine } from "../optim/schedules.ts";
 import type { CenterView } from "../data/augmentation/views.ts";
 import { type Loader, openLoader } from "../data/batches/loader.ts";
@@ -21,6 +22,7 @@ export interface ResolvedStage extends Omit<Stage, "objective"> {
   readonly objective: Objective;
   readonly model: VitConfig;
   readonly seed: number;
+  readonly device: Device | undefined;
   readonly threads: number | undefined;
   readonly evaluationView: CenterView;
   readonly data: {
@@ -33,9 +35,20 @@ export interface ResolvedStage extends Omit<Stage, "objective"> {
 }
 
 export function resolveStage(recipe: Recipe, { objective: spec, ...stage }: Stage): ResolvedStage {
-  const { model, seed, threads, evaluationView, data: source, limit, workers, maxBadShare, cacheMegabytes } = recipe;
+  const { model, seed, device, threads, evaluationView } = recipe;
+  const { data: source, limit, workers, maxBadShare, cacheMegabytes } = recipe;
   const data = { source, limit, workers, maxBadShare, cacheMegabytes };
-  return { ...stage, spec, objective: createObjective(model, spec), model, seed, threads, evaluationView, data };
+  return {
+    ...stage,
+    spec,
+    objective: createObjective(model, spec),
+    model,
+    seed,
+    device,
+    threads,
+    evaluationView,
+    data,
+  };
 }
 
 export function resolveStages(recipe: Recipe): readonly ResolvedStage[] {
@@ -80,7 +93,7 @@ export function samplesOf(loader: Loader, step: number): Samples {
   return async (microBatch) => (await loader.batch(epoch, inEpoch, microBatch)).fields;
 }
 
-/** Where and by whom a stage is trained. Default: by this process alone, on the CPU with the recipe's threads. */
+/** Where and by whom a stage is trained. Default: by this process alone, on the recipe's device. */
 export interface Place {
   readonly collective?: Collective;
   readonly backend?: Backend;
@@ -88,9 +101,9 @@ export interface Place {
 
 /** The compiled step of a stage, with fresh parameters drawn from the recipe's seed. */
 export function createStageStep(stage: ResolvedStage, { collective = alone, backend }: Place = {}): Promise<Step> {
-  const { objective, batch, microBatch, rates: rules, optimizer, seed, recompute, clip, threads } = stage;
+  const { objective, batch, microBatch, rates: rules, optimizer, seed, recompute, clip } = stage;
   return createStep(objective, {
-    backend: backend ?? cpu(threads === undefined ? {} : { threads }),
+    backend: backend ?? openBackend(stage),
     batch,
     microBatch,
     rules,

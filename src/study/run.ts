@@ -10,6 +10,7 @@ import { cpus } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
+import type { Device } from "../backend/device.ts";
 import { runtimeVersion } from "../backend/executable.ts";
 import { listCheckpoints, pruneCheckpoints } from "../run/checkpoint.ts";
 import { type Conflict, readConflict } from "../run/conflict.ts";
@@ -30,6 +31,8 @@ import { fineTuningIn, type Known, outcomesOf, resultsOf, type StudyResults } fr
 export interface RunOptions {
   readonly out: string;
   readonly study: StudyOptions;
+  /** What trains and runs the encoders (default: cpu). It may be another one when a study goes on. */
+  readonly device?: Device | undefined;
   /** Cells trained at a time; the cores are divided among them (default 1). */
   readonly jobs?: number;
   /** Forget what was measured and measure every encoder again, as after a change of protocol; none is trained again. */
@@ -120,7 +123,10 @@ export async function runStudy(options: RunOptions): Promise<StudyOutcome> {
   for (const { cell } of results.entries.find(({ entry }) => entry === "mtl")?.seeds ?? []) {
     if (stopped() || conflicts.has(cell)) continue;
     onEvent({ kind: "cell", cell, state: "measuring" });
-    conflicts.set(cell, await measureConflict(cellFolder(out, cell), { threads: cpus().length }));
+    conflicts.set(
+      cell,
+      await measureConflict(cellFolder(out, cell), { device: options.device, threads: cpus().length }),
+    );
     onEvent({ kind: "cell", cell, state: "measured" });
     results = tell();
   }
@@ -207,39 +213,43 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
 }
 
+type Asking = Pick<RunOptions, "study" | "device" | "jobs">;
+
 /** What every encoder is asked: on the same splits, with the same draws. */
-export function questions(study: StudyOptions, jobs: number) {
+export function questions(options: Asking) {
   return {
-    ...splits(study, jobs),
+    ...splits(options),
     protocols: ["knn", "linear", "few-shot"] as const,
     settings: { "few-shot": { shots: [1, 2, 5, "1%", "10%"] } },
   };
 }
 
 /** The same for fine-tuning, which costs more than all the others together. */
-function fineTuning(study: StudyOptions, jobs: number) {
-  const { fineTune = {} } = study.evaluation;
-  return { ...splits(study, jobs), protocols: ["fine-tune"] as const, settings: { "fine-tune": fineTune } };
+function fineTuning(options: Asking) {
+  const { fineTune = {} } = options.study.evaluation;
+  return { ...splits(options), protocols: ["fine-tune"] as const, settings: { "fine-tune": fineTune } };
 }
 
-function splits({ evaluation: { data, limit } }: StudyOptions, jobs: number) {
-  return { data, ...(limit === undefined ? {} : { limit }), seed: 0, threads: threadsOf(jobs) };
+function splits({ study, device, jobs = 1 }: Asking) {
+  const { data, limit } = study.evaluation;
+  return { data, ...(limit === undefined ? {} : { limit }), seed: 0, device, threads: threadsOf(jobs) };
 }
 
 /** What any trained encoder should beat: as it was measured before, and what is missing. */
-async function evaluateBaselines({ out, study, jobs = 1, again = false }: RunOptions): Promise<Evaluation> {
-  const recipe = defineRecipe(recipeOf(study, readyCells(study, new Map())[0]!));
+async function evaluateBaselines(options: RunOptions): Promise<Evaluation> {
+  const { out, study, device, again = false } = options;
+  const recipe = { ...defineRecipe(recipeOf(study, readyCells(study, new Map())[0]!)), device };
   const measure = ({ data, ...rest }: ReturnType<typeof questions> | ReturnType<typeof fineTuning>) =>
     evaluateEncoders(baselinesOf(recipe), data, rest);
   const before = again ? undefined : readJson(join(out, "baselines.json"), evaluationSchema);
-  const frozen = before ?? (await measure(questions(study, jobs)));
+  const frozen = before ?? (await measure(questions(options)));
   if (study.evaluation.fineTune === undefined || fineTuningIn(frozen, study) !== undefined) return frozen;
-  return merge(frozen, await measure(fineTuning(study, jobs)));
+  return merge(frozen, await measure(fineTuning(options)));
 }
 
 /** Trains a cell to its end, from where it was stopped, and evaluates it; undefined when asked to stop before that. */
 async function runCell(options: RunOptions, cell: Cell): Promise<Evaluation | undefined> {
-  const { out, study, jobs = 1, onEvent = () => undefined, signal } = options;
+  const { out, study, device, jobs = 1, onEvent = () => undefined, signal } = options;
   const { id, parent } = cell;
   const dir = cellFolder(out, id);
   const tell = (state: CellState) => onEvent({ kind: "cell", cell: id, state });
@@ -250,6 +260,7 @@ async function runCell(options: RunOptions, cell: Cell): Promise<Evaluation | un
   const { finished } = await pretrain({
     out: dir,
     ...(resume ? { resume } : { recipe: { ...recipeOf(study, cell, start), threads: threadsOf(jobs) } }),
+    device,
     onEvent: (event) => onEvent({ kind: "training", cell: id, event }),
     ...(signal === undefined ? {} : { signal }),
   });
@@ -259,16 +270,17 @@ async function runCell(options: RunOptions, cell: Cell): Promise<Evaluation | un
   }
   tell("evaluating");
   pruneCheckpoints(dir, { keep: 1 }); // only the final one is of use now
-  const evaluation = await evaluate(dir, { ...questions(study, jobs), encoders: ["last"] });
+  const evaluation = await evaluate(dir, { ...questions(options), encoders: ["last"] });
   tell("done");
   return evaluation;
 }
 
 /** Adds fine-tuning to what was measured of a cell. */
-async function fineTuneCell({ out, study, jobs = 1, onEvent }: RunOptions, cell: string): Promise<Evaluation> {
+async function fineTuneCell(options: RunOptions, cell: string): Promise<Evaluation> {
+  const { out, onEvent } = options;
   const dir = cellFolder(out, cell);
   onEvent?.({ kind: "cell", cell, state: "fine-tuning" });
-  await evaluate(dir, { ...fineTuning(study, jobs), encoders: ["last"] });
+  await evaluate(dir, { ...fineTuning(options), encoders: ["last"] });
   onEvent?.({ kind: "cell", cell, state: "fine-tuned" });
   return readEvaluation(dir)!;
 }

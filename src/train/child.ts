@@ -4,15 +4,23 @@
  */
 import { Worker } from "node:worker_threads";
 import { launched, openCollective } from "../collective/launch.ts";
+import type { Device } from "../backend/device.ts";
 import { openRun } from "../run/folder.ts";
+import { addNotes } from "../run/notes.ts";
 import { checkSame, fromFirst, shareThreads } from "./job.ts";
 import type { TrainEvent } from "./events.ts";
 import { train } from "./loop.ts";
-import { defineRecipe } from "../recipe/recipe.ts";
+import { defineRecipe, type Recipe } from "../recipe/recipe.ts";
 
 /** Parent → child. */
 export type Command =
-  | { readonly kind: "start"; readonly dir: string; readonly resume: boolean; readonly command: string }
+  | {
+      readonly kind: "start";
+      readonly dir: string;
+      readonly resume: boolean;
+      readonly device: Device | undefined;
+      readonly command: string;
+    }
   | { readonly kind: "stop" };
 /** Child → parent. */
 export type Report = TrainEvent | { readonly kind: "failed"; readonly message: string; readonly stack: string };
@@ -29,13 +37,13 @@ process.on("message", (command: Command) => {
   else void start(command);
 });
 
-async function start({ dir, resume, command }: Extract<Command, { kind: "start" }>) {
+async function start({ dir, resume, device, command }: Extract<Command, { kind: "start" }>) {
   const isJob = (launched()?.size ?? 1) > 1;
   try {
     if (isJob) endWithParent(); // to join the job may take for ever, too
     const collective = await openCollective();
     checkSame(collective, command);
-    const own = await fromFirst(collective, () => defineRecipe(openRun(dir).recipe));
+    const own = await fromFirst(collective, () => recipeOf(dir, device));
     const threads = own.threads ?? shareThreads(collective);
     const recipe = threads === undefined ? own : { ...own, threads };
     await train(dir, recipe, { resume, emit: send, stopRequested: () => stop, collective });
@@ -48,6 +56,17 @@ async function start({ dir, resume, command }: Extract<Command, { kind: "start" 
     if (isJob) return;
   }
   process.channel?.unref(); // ends when the last report is written; to disconnect could lose it
+}
+
+/** The run's recipe on the device that was asked for, which may be another than the one that the run was begun on. */
+function recipeOf(dir: string, device: Device | undefined): Recipe {
+  const recipe = defineRecipe(openRun(dir).recipe);
+  const { device: before = "cpu" } = recipe;
+  if (device === undefined || device === before) return recipe;
+  const text = `the run was begun on ${before} and goes on on ${device}: results agree to rounding only`;
+  addNotes(dir, { facts: [{ name: "Device", value: `${before}, then ${device}` }] });
+  send({ kind: "note", text });
+  return { ...recipe, device };
 }
 
 function send(report: Report) {

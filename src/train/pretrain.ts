@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { launched } from "../collective/launch.ts";
 import { inherited } from "../collective/inherit.ts";
+import type { Device } from "../backend/device.ts";
 import { runtimeVersion } from "../backend/executable.ts";
 import { describeEnvironment } from "../run/environment.ts";
 import { createRun, openRun } from "../run/folder.ts";
@@ -23,6 +24,8 @@ export interface PretrainOptions {
   readonly prepare?: (dir: string) => Promise<void>;
   /** Continue the run in `out` from its newest checkpoint, with the recipe it was started with. */
   readonly resume?: boolean;
+  /** What computes; default: what the recipe says. A run may go on on another device than it was begun on. */
+  readonly device?: Device | undefined;
   readonly onEvent?: (event: TrainEvent) => void;
   /** Aborting saves a checkpoint and ends the run early. */
   readonly signal?: AbortSignal;
@@ -43,8 +46,9 @@ export interface PretrainResult {
  * its first step leaves no trace.
  */
 export async function pretrain(options: PretrainOptions): Promise<PretrainResult> {
-  const { out: dir, resume = false } = options;
-  const recipe = resume ? defineRecipe(openRun(dir).recipe) : await startRun(options);
+  const { out: dir, resume = false, device } = options;
+  const saved = resume ? defineRecipe(openRun(dir).recipe) : await startRun(options);
+  const recipe = device === undefined ? saved : { ...saved, device };
   const finished = await inChild(options);
   return { dir, recipe, finished };
 }
@@ -58,7 +62,14 @@ export async function joinPretrain(options: Pick<PretrainOptions, "command" | "s
 }
 
 /** Trains in a child process; false when it was asked to stop before the end. */
-async function inChild({ out: dir, resume = false, onEvent, signal, command }: PretrainOptions): Promise<boolean> {
+async function inChild({
+  out: dir,
+  resume = false,
+  device,
+  onEvent,
+  signal,
+  command,
+}: PretrainOptions): Promise<boolean> {
   const { size, rank } = launched() ?? { size: 1, rank: 0 };
   const child = fork(new URL("./child.js", import.meta.url), {
     // own arguments only: a debugger or test runner of the parent must not follow into the child
@@ -104,7 +115,7 @@ async function inChild({ out: dir, resume = false, onEvent, signal, command }: P
         if (end === undefined) reject(new Error(`${which} ended unexpectedly (${how}); ${again}`));
         else end();
       });
-      send({ kind: "start", dir, resume, command: command ?? "" });
+      send({ kind: "start", dir, resume, device, command: command ?? "" });
       if (signal?.aborted === true) stop();
     });
   } finally {
@@ -119,9 +130,9 @@ function clear(dir: string) {
   for (const name of readdirSync(dir)) if (ours.test(name)) rmSync(join(dir, name), { recursive: true });
 }
 
-async function startRun({ recipe: input, out, command, prepare }: PretrainOptions): Promise<Recipe> {
+async function startRun({ recipe: input, out, device, command, prepare }: PretrainOptions): Promise<Recipe> {
   if (input === undefined) throw new Error("a new run needs a recipe");
-  const recipe = defineRecipe(input);
+  const recipe = defineRecipe(device === undefined ? input : { ...input, device });
   const facts = { seed: recipe.seed, onnxruntime: runtimeVersion };
   createRun(out, { recipe, environment: describeEnvironment(command === undefined ? facts : { ...facts, command }) });
   writeSamples(out, { learningRates: layerRates(resolveStages(recipe)) });

@@ -1,6 +1,6 @@
 /** From a run folder or a checkpoint to a file or folder that other libraries load. */
 import { basename } from "node:path";
-import type { ExecutableOptions } from "../../backend/executable.ts";
+import type { DeviceOptions } from "../../backend/device.ts";
 import type { SourceInput } from "../../data/sources/open.ts";
 import { encoderParameters, readEncoder, type SavedEncoder } from "../../evaluators/encoder.ts";
 import { writeFileAtomic } from "../../run/atomic.ts";
@@ -16,7 +16,8 @@ import type { StoredType } from "./stored.ts";
 export const targets = ["safetensors", "onnx", "transformers"] as const;
 export type Target = (typeof targets)[number];
 
-export interface ExportOptions extends Pick<ExecutableOptions, "threads"> {
+/** Device and threads: of the classifier's features and of the check. */
+export interface ExportOptions extends DeviceOptions {
   readonly to: Target;
   readonly out: string;
   /** Of a run folder: the stage; default: the last. */
@@ -42,24 +43,24 @@ export interface Exported {
 
 /** Writes the export, which appears at `out` once it has been checked. Throws one sentence for what cannot be exported. */
 export async function exportEncoder(path: string, options: ExportOptions): Promise<Exported> {
-  const { to, out, stage, attention = false, dtype = "fp32", force = false, threads } = options;
+  const { to, out, stage, attention = false, dtype = "fp32", force = false, device, threads } = options;
   if (to === "safetensors") refuseForWeights(options);
   return publish(out, force, async (temporary) => {
     const saved = readEncoder(path, stage);
     const { model } = saved;
-    const executable = threads === undefined ? {} : { threads };
+    const where = { device, threads };
     const origin = originOf(saved, path);
     if (to === "safetensors") {
       writeTimm(temporary, saved, origin);
       return { target: to, out, model };
     }
-    const head = await headFor(saved, options, executable);
+    const head = await headFor(saved, options, where);
     const onnx: OnnxOptions = { attention, dtype, origin, ...(head === undefined ? {} : { head }) };
     let error: number;
     if (to === "onnx") {
       writeFileAtomic(temporary, exportOnnx(saved, onnx));
-      error = await checkOnnx(temporary, saved, onnx, executable);
-    } else error = await writeTransformers(temporary, saved, onnx, executable);
+      error = await checkOnnx(temporary, saved, onnx, where);
+    } else error = await writeTransformers(temporary, saved, onnx, where);
     return { target: to, out, model, error, ...(head === undefined ? {} : { head }) };
   });
 }
@@ -82,9 +83,9 @@ function refuseForWeights({ classes, attention = false, dtype = "fp32" }: Export
 async function headFor(
   saved: SavedEncoder,
   { classes, head = true }: ExportOptions,
-  executable: ExecutableOptions,
+  where: DeviceOptions,
 ): Promise<Head | TrainedHead | undefined> {
-  if (classes !== undefined) return trainHead(saved, classes, executable);
+  if (classes !== undefined) return trainHead(saved, classes, where);
   const names = saved.metadata["classes"];
   return head ? headIn(saved.parameters, names === undefined ? undefined : (JSON.parse(names) as string[])) : undefined;
 }

@@ -1,6 +1,6 @@
 /** A linear classifier on frozen features, to be exported with the encoder. */
 import { tensor } from "../../tensor/tensor.ts";
-import type { ExecutableOptions } from "../../backend/executable.ts";
+import type { DeviceOptions } from "../../backend/device.ts";
 import type { SourceInput } from "../../data/sources/open.ts";
 import { createEncoder } from "../../evaluators/encoder.ts";
 import { accuracy } from "../../evaluators/evaluator.ts";
@@ -23,18 +23,15 @@ export interface TrainedHead extends Head {
 export async function trainHead(
   { model, view, parameters }: Exportable,
   images: SourceInput,
-  { seed = 0, ...executable }: ExecutableOptions & { seed?: number } = {},
+  { seed = 0, ...where }: DeviceOptions & { seed?: number } = {},
 ): Promise<TrainedHead> {
   const { source, questions, reason } = await questionsOf(images, { seed });
   const [question] = questions;
   if (question === undefined) throw new Error(`no classifier can be trained: ${reason}`);
-  const encoder = await createEncoder(model, view, parameters, executable);
+  const encoder = await createEncoder(model, view, parameters, where);
   try {
     const splits = splitsOf(question, await encoder.features(source));
-    const { weight, bias } = await fitLinear(
-      splits,
-      executable.threads === undefined ? {} : { threads: executable.threads },
-    );
+    const { weight, bias } = await fitLinear(splits, where);
     const { features, labels } = splits.test;
     const count = question.classes.length;
     return {

@@ -3,7 +3,9 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import * as op from "../../graph/ops/index.ts";
 import type { Value } from "../../graph/value.ts";
 import { lowerForAnyBatch } from "../../onnx/any-batch.ts";
-import { compile, type ExecutableOptions, openModelFile } from "../../backend/executable.ts";
+import { cpu } from "../../backend/cpu.ts";
+import type { DeviceOptions } from "../../backend/device.ts";
+import { openFile } from "../../backend/open.ts";
 import { encodeModel } from "../../onnx/proto.ts";
 import { Scope } from "../../nn/scope.ts";
 import { encode, type Observer, patches } from "../../nn/vit.ts";
@@ -106,19 +108,21 @@ function metadataOf({ model, view }: Exportable, { head, origin, dtype = "fp32" 
 const tolerances: Readonly<Record<StoredType, number>> = { fp32: 1e-4, fp16: 1e-2, int8: 0.1 };
 
 /**
- * Runs a written file in batches of one, two and five images and compares it with the encoder as we run it ourselves.
+ * Runs a written file on the device in batches of one, two and five images and compares it with the encoder as we run it
+ * ourselves on the processor.
  * Returns the largest relative error of an output. Throws one sentence when it is larger than rounding explains.
  */
 export async function checkOnnx(
   path: string,
   subject: Exportable,
   options: OnnxOptions = {},
-  executable: ExecutableOptions = {},
+  { device, threads }: DeviceOptions = {},
 ): Promise<number> {
   const { dtype = "fp32" } = options;
   const { view } = subject;
   const weights = weightsOf(subject, options);
-  const file = await openModelFile(path, executable);
+  const file = await openFile(path, { device, threads });
+  const reference = cpu({ threads });
   let worst = 0;
   try {
     for (const batch of [1, 2, 5]) {
@@ -130,7 +134,7 @@ export async function checkOnnx(
       });
       const { value } = await evaluationBatches(source, view, batch).next();
       const feeds = { [inputName]: value!.images };
-      const program = await compile(outputsOf(subject, options, batch), executable);
+      const program = await reference.compile(outputsOf(subject, options, batch));
       const names = [...program.inputs.keys()].filter((name) => name !== inputName);
       program.bind({ inputs: Object.fromEntries(names.map((name) => [name, weight(weights, name)])) });
       const [found, expected] = [await file.run(feeds), await program.run(feeds)];

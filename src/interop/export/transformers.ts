@@ -10,7 +10,7 @@ import { encoderParameters } from "../../evaluators/encoder.ts";
 import { writeFileAtomic } from "../../run/atomic.ts";
 import { writeWeights } from "../../run/checkpoint.ts";
 import { writeJson } from "../../run/json.ts";
-import type { ExecutableOptions } from "../../backend/executable.ts";
+import type { DeviceOptions } from "../../backend/device.ts";
 import type { Exportable, Head } from "./model.ts";
 import { checkOnnx, exportOnnx, type OnnxOptions } from "./onnx.ts";
 import type { StoredType } from "./stored.ts";
@@ -30,7 +30,7 @@ export async function writeTransformers(
   dir: string,
   subject: Exportable,
   options: OnnxOptions = {},
-  executable: ExecutableOptions = {},
+  where: DeviceOptions = {},
 ): Promise<number> {
   const { head, dtype = "fp32" } = options;
   if (head?.pooling === "mean")
@@ -44,7 +44,7 @@ export async function writeTransformers(
   writeJson(join(dir, "preprocessor_config.json"), processorConfig(subject.view));
   writeWeights(join(dir, "model.safetensors"), huggingFaceWeights(subject, head), { format: "pt" });
   writeFileAtomic(model, exportOnnx(subject, options));
-  return checkOnnx(model, subject, options, executable);
+  return checkOnnx(model, subject, options, where);
 }
 
 function configOf({ model }: Exportable, head: Head | undefined, dtype: string) {

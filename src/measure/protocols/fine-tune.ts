@@ -12,7 +12,7 @@ export const fineTune: Protocol<"fine-tune", typeof settings> = {
   metric: accuracy,
   settings,
   tasks({ source, questions }, { labels, ...settings }, options) {
-    const { seed, threads } = options;
+    const { seed, device, threads } = options;
     const few = labels === undefined ? "" : `, ${describeChoice(labels)}`;
     const title = `fine-tuning (${settings.preset ?? "full"}${few})`;
     return questions.slice(0, 1).map((question) => ({
@@ -24,7 +24,7 @@ export const fineTune: Protocol<"fine-tune", typeof settings> = {
         return tune(
           encoder!,
           { source, classes, labels: all, rows: { ...rows, train } },
-          { ...settings, seed, threads, onProgress },
+          { ...settings, seed, device, threads, onProgress },
         );
       },
     }));
