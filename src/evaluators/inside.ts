@@ -62,7 +62,7 @@ export async function openInside<A extends Aspect>(
 }
 
 /** Every aspect as values [batch, numbers], one per depth or block. */
-function insideGraph(model: VitConfig, batch: number): Record<Aspect, Value[]> {
+export function insideGraph(model: VitConfig, batch: number): Record<Aspect, Value[]> {
   const { width, imageSize, patchSize } = model;
   const scope = new Scope();
   const images = op.input("images", "float32", [batch, 3, imageSize, imageSize]);

@@ -2,7 +2,7 @@
 import dino from "../../examples/custom-objective.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
 import { type Tensor, tensor } from "../../src/tensor/tensor.ts";
-import { input } from "../../src/graph/ops/index.ts";
+import { input, matmul, topK } from "../../src/graph/ops/index.ts";
 import { reachable, type Value } from "../../src/graph/value.ts";
 import { Scope, type Variable } from "../../src/nn/scope.ts";
 import type { Backend, Executable } from "../../src/backend/backend.ts";
@@ -18,6 +18,7 @@ import { cut } from "../../src/step/micro-batches.ts";
 import { createGradient } from "../../src/step/gradient.ts";
 import { openFeatures } from "../../src/evaluators/encoder.ts";
 import { type HeadGridOptions, judgingGraph, trainingGraph } from "../../src/evaluators/head-grid.ts";
+import { insideGraph } from "../../src/evaluators/inside.ts";
 import { lossGraph } from "../../src/evaluators/logistic.ts";
 import { draw, integers, randomFor } from "../helpers.ts";
 import {
@@ -116,6 +117,10 @@ export async function graphs(): Promise<Map<string, Graph>> {
     await openFeatures(backend, model, batch, () => tensor("float32", []), pooling);
     all.set(`features, ${pooling}`, { outputs: compiled[0]! });
   }
+  const inside = Object.entries(insideGraph(model, batch)).flatMap(([aspect, values]) =>
+    values.map((value, i) => [`${aspect}.${i}`, value] as const),
+  );
+  all.set("the inside of an encoder", { outputs: Object.fromEntries(inside) });
   const scope = new Scope();
   const classifier = { logits: logits(scope, model, { classes, pooling: "cls" }, { images }) };
   all.set("classifier", { outputs: classifier, variables: scope.variables });
@@ -123,6 +128,9 @@ export async function graphs(): Promise<Map<string, Graph>> {
   const noise = input("noise", "float32", [batch, 16]);
   const pictures = reconstruct(reconstruction, model, maeOptions, { images, noise });
   all.set("reconstruction", { outputs: pictures, variables: reconstruction.variables });
+  const [queries, gallery] = [input("queries", "float32", [20, 6]), input("gallery", "float32", [50, 6])];
+  const { values, indices } = topK(matmul(queries, gallery, { transB: true }), 7);
+  all.set("neighbours", { outputs: { values, indices } });
   all.set("logistic regression", { outputs: lossGraph(20, 5, classes) });
   for (const optimizer of ["sgd", "lars"] as const) {
     const { outputs, scope } = trainingGraph({ ...grid, optimizer });

@@ -16,11 +16,10 @@ export function deviceType(dtype: DType): DType {
 export function toDevice(value: Tensor): Tensor {
   const { dtype, shape, data } = value;
   if (deviceType(dtype) === dtype) return value;
-  const numbers = Float32Array.from(data as ArrayLike<number | bigint>, Number);
-  const rounded = dtype.startsWith("float") ? -1 : numbers.findIndex((each) => Math.abs(each) > 2 ** 24);
-  if (rounded !== -1)
-    throw new Error(`a device has integers up to 2^24, but the ${dtype} at ${rounded} is ${data[rounded]}`);
-  return tensor("float32", shape, numbers);
+  const numbers = Float64Array.from(data as ArrayLike<number | bigint>, Number);
+  const at = dtype === "float64" ? -1 : numbers.findIndex((each) => Math.abs(each) > 2 ** 24);
+  if (at !== -1) throw new Error(`a device has integers up to 2^24, but the ${dtype} at ${at} is ${numbers[at]}`);
+  return tensor("float32", shape, Float32Array.from(numbers));
 }
 
 /** A result of a device as the type it stands for. */
@@ -28,7 +27,7 @@ export function fromDevice({ shape, data }: Tensor, dtype: DType): Tensor {
   if (dtype === "int64") return tensor(dtype, shape, BigInt64Array.from(data as Float32Array, BigInt));
   if (dtype === "int32") return tensor(dtype, shape, Int32Array.from(data as Float32Array));
   if (dtype === "float64") return tensor(dtype, shape, Float64Array.from(data as Float32Array));
-  return tensor(deviceType(dtype), shape, data as Tensor["data"]);
+  return tensor(deviceType(dtype), shape, data);
 }
 
 const onnxTypes = { float32: 1, int32: 6, int64: 7, bool: 9, float64: 11 } as const satisfies Record<DType, number>;
