@@ -31,7 +31,7 @@ export async function findAdapter(): Promise<Adapter> {
         `ONNX Runtime for Node has no WebGPU on ${process.platform} ${process.arch}; ` +
         "it has it on Linux x64, Windows x64 and arm64, and macOS arm64",
     };
-  const trial = await attempt("webgpu");
+  const trial = await tryDevice("webgpu");
   if (process.platform === "linux") return onVulkan(trial);
   if (trial.failure !== null) return { reason: `WebGPU finds no adapter (${firstLine(trial.failure)})` };
   // Metal of an Apple processor is its GPU; Direct3D may be WARP, which stands in where there is no driver
@@ -45,7 +45,7 @@ export async function findAdapter(): Promise<Adapter> {
 export async function whyNoCuda(): Promise<string | undefined> {
   if (!hasProvider("cuda"))
     return `ONNX Runtime for Node has no CUDA on ${process.platform} ${process.arch}; it has it on Linux x64`;
-  const { failure } = await attempt("cuda");
+  const { failure } = await tryDevice("cuda");
   if (failure === null) return undefined;
   return /shared library/i.test(failure)
     ? "ONNX Runtime's CUDA libraries are not installed; with an NVIDIA card: npm rebuild onnxruntime-node --ignore-scripts=false"
@@ -83,7 +83,7 @@ export function onVulkan({ failure, log }: Trial): Adapter {
 }
 
 /** Adds two numbers on a device, in a process of its own. */
-function attempt(device: Device): Promise<Trial> {
+export function tryDevice(device: Device): Promise<Trial> {
   const entry = fileURLToPath(new URL("./try-device.js", import.meta.url));
   const env = { ...process.env, VK_LOADER_DEBUG: "all", NODE_OPTIONS: "" };
   return new Promise((resolve) => {

@@ -65,13 +65,14 @@ function reasonIn(adapter: Awaited<ReturnType<typeof findAdapter>>): string | un
   return "reason" in adapter ? adapter.reason : undefined;
 }
 
-/** The same, whose functions reject by way of `tell`. */
+/** The same, whose functions reject by way of `tell`. What is lost need not be freed. */
 function telling<T extends object>(target: T, tell: (error: unknown) => Promise<never>): T {
   const entries = Object.entries(target).map(([name, value]: [string, unknown]) => {
     if (typeof value !== "function") return [name, value] as const;
     const call = (...args: readonly unknown[]): unknown => {
       const result: unknown = Reflect.apply(value, target, args);
-      return result instanceof Promise ? result.catch(tell) : result;
+      if (!(result instanceof Promise)) return result;
+      return result.catch((error: Error) => (name === "release" && isLoss(error) ? undefined : tell(error)));
     };
     return [name, call] as const;
   });

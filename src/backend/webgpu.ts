@@ -72,6 +72,8 @@ async function compileOn(
   const fetches = new Map<string, DeviceTensor>();
   /** What was bound from the host: sent once, before the first run that needs it. */
   const sent = new Map<string, DeviceTensor>();
+  /** What sent it. The runtime frees a tensor with the session that made it, which must not have gone before. */
+  const senders: Executable[] = [];
 
   return {
     inputs,
@@ -90,7 +92,7 @@ async function compileOn(
     },
     async run(more = {}) {
       const waiting = [...feeds].filter(([name, handle]) => isHost(handle) && !sent.has(name)) as [string, Tensor][];
-      for (const [name, place] of await send(options, waiting)) sent.set(name, place);
+      for (const [name, place] of await send(options, waiting, senders)) sent.set(name, place);
       const all: Record<string, RuntimeTensor> = {};
       for (const name of inputs.keys()) {
         const handle = name in more ? checked(name, more[name]!, inputs.get(name)) : feeds.get(name);
@@ -112,15 +114,17 @@ async function compileOn(
     },
     async release() {
       for (const place of sent.values()) place.free();
+      for (const each of senders) await each.release();
       await session.release();
     },
   };
 }
 
-/** Puts float32 tensors on the device. */
+/** Puts tensors on the device; `senders` gets the graphs that did, to be released after the tensors are. */
 async function send(
   options: ExecutableOptions,
   tensors: readonly (readonly [string, Tensor])[],
+  senders: Executable[],
 ): Promise<Map<string, DeviceTensor>> {
   const places = new Map(tensors.map(([name, { shape }]) => [name, new DeviceTensor(shape)]));
   for (const group of groupsOf(tensors, ([, { data }]) => data.length)) {
@@ -129,7 +133,7 @@ async function send(
     const copy = await compileOn(options, Object.fromEntries(outputs), names);
     copy.bind({ outputs: Object.fromEntries(names.map((name) => [name, viewOf(places.get(name)!)])) });
     await copy.run(Object.fromEntries(group.map(([name, value]) => [`host.${name}`, value])));
-    await copy.release();
+    senders.push(copy);
   }
   return places;
 }

@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { launched } from "../collective/launch.ts";
 import { conflictCommand } from "./conflict.ts";
 import { demoCommand } from "./demo.ts";
+import { doctorCommand } from "./doctor.ts";
 import { embedCommand } from "./embed.ts";
 import { evaluateCommand } from "./evaluate.ts";
 import { exportCommand } from "./export.ts";
@@ -38,7 +39,8 @@ export function createProgram(): Command {
     .addCommand(conflictCommand())
     .addCommand(studyCommand())
     .addCommand(graftPlanCommand())
-    .addCommand(reportCommand());
+    .addCommand(reportCommand())
+    .addCommand(doctorCommand());
   for (const command of [program, ...program.commands]) {
     const name = command === program ? "<command>" : command.name();
     command.exitOverride().showHelpAfterError(`(layergraft ${name} --help shows options and examples)`);

@@ -59,7 +59,7 @@ export function cachedMicroBatch({ batch, objective }: ResolvedStage): number {
 }
 
 /** Memory of this machine, or what a container may use of it, bytes. */
-function machineBytes(): number {
+export function machineBytes(): number {
   const limit = process.constrainedMemory();
   return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }

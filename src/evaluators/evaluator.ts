@@ -44,8 +44,8 @@ export interface Score {
 }
 
 /**
- * What every evaluator takes. The device runs encoders and trains them; what is computed on their features is the
- * processor's, which has the precision for it.
+ * What every evaluator takes. The device runs encoders, trains them and finds neighbours; classifiers on features are the
+ * processor's, since a GPU has no float64.
  */
 export interface EvaluatorOptions extends DeviceOptions {}
 

@@ -23,16 +23,16 @@ export interface Vote {
 /** Weighted k-nearest-neighbour classification by cosine similarity (Wu et al., CVPR 2018). */
 export const knn: Evaluator<KnnOptions> = {
   name: "knn",
-  async run({ classes, train, validation, test }: Splits, { threads, ...options } = {}) {
+  async run({ classes, train, validation, test }: Splits, { device, threads, ...options } = {}) {
     const candidates = votesOf(options, train.features.count, `the ${train.features.count} labelled images`);
     const most = Math.max(...candidates.map(({ k }) => k));
-    const onValidation = await neighbours(validation.features, train.features, most, { threads });
+    const onValidation = await neighbours(validation.features, train.features, most, { device, threads });
     const scores = candidates.map((vote) =>
       accuracy(elect(onValidation, train.labels, classes, vote), validation.labels),
     );
     const highest = Math.max(...scores);
     const best = candidates[scores.indexOf(highest)]!;
-    const onTest = await neighbours(test.features, train.features, best.k, { threads });
+    const onTest = await neighbours(test.features, train.features, best.k, { device, threads });
     const predictions = elect(onTest, train.labels, classes, best);
     const value = accuracy(predictions, test.labels);
     return [{ name: "knn", value, validation: highest, predictions, detail: describeVote(best) }];
@@ -52,12 +52,12 @@ export interface LeaveOneOut {
 /** k-NN on one set of labelled features, each row without itself: no image is spent on validation or test. */
 export async function leaveOneOut(
   { features, labels }: LabelledFeatures,
-  { threads, ...options }: KnnOptions = {},
+  { device, threads, ...options }: KnnOptions = {},
 ): Promise<LeaveOneOut> {
   const others = features.count - 1;
   const candidates = votesOf(options, others, `the ${others} other images that one of ${features.count} has`);
   const most = Math.max(...candidates.map(({ k }) => k));
-  const found = withoutSelf(await neighbours(features, features, most + 1, { threads }));
+  const found = withoutSelf(await neighbours(features, features, most + 1, { device, threads }));
   const classes = Math.max(...labels) + 1;
   const curve = candidates.map((vote) => ({ ...vote, value: accuracy(elect(found, labels, classes, vote), labels) }));
   const best = curve.reduce((a, b) => (b.value > a.value ? b : a));

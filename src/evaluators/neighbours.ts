@@ -1,7 +1,7 @@
 /** Nearest neighbours by cosine similarity. */
 import { tensor } from "../tensor/tensor.ts";
 import * as op from "../graph/ops/index.ts";
-import { cpu } from "../backend/cpu.ts";
+import { openBackend } from "../backend/open.ts";
 import type { EvaluatorOptions, Features } from "./evaluator.ts";
 
 export interface Neighbours {
@@ -18,7 +18,7 @@ export async function neighbours(
   queries: Features,
   gallery: Features,
   count: number,
-  { threads }: EvaluatorOptions = {},
+  options: EvaluatorOptions = {},
 ): Promise<Neighbours> {
   if (count > gallery.count)
     throw new Error(`${count} neighbours were asked for, but the gallery has only ${gallery.count} images`);
@@ -26,7 +26,7 @@ export async function neighbours(
   const q = op.input("queries", "float32", [queriesAtOnce, width]);
   const g = op.input("gallery", "float32", [gallery.count, width]);
   const { values, indices } = op.topK(op.matmul(q, g, { transB: true }), count);
-  const program = await cpu({ threads }).compile({ values, indices });
+  const program = await openBackend(options).compile({ values, indices });
   program.bind({ inputs: { gallery: tensor("float32", [gallery.count, width], unitRows(gallery)) } });
   const result = {
     indices: new Int32Array(queries.count * count),

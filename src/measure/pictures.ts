@@ -149,7 +149,7 @@ async function drawNeighbours(dir: string, recipe: Recipe, all: Source): Promise
       rowsOf(computed[e]!, queries),
       rowsOf(computed[e]!, readable),
       shownNeighbours + 1, // the query itself is among them
-      { threads: recipe.threads },
+      { device: recipe.device, threads: recipe.threads },
     );
     for (const [q, query] of queries.entries()) {
       const places = Array.from({ length: shownNeighbours + 1 }, (_, j) => q * (shownNeighbours + 1) + j);

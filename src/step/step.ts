@@ -135,8 +135,8 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
       return seconds;
     },
     async release() {
+      await state.release(); // first: a device frees a tensor with the session that made it
       await gradient.release();
-      await state.release();
     },
   };
 }

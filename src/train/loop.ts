@@ -2,6 +2,7 @@
  * The loop that turns the handle: stage after stage, step after step, on every process of a job alike. The first process
  * has the run folder, so it records what the others do silently. Runs in a process of its own.
  */
+import { DeviceLostError } from "../backend/open.ts";
 import { alone, type Collective } from "../collective/collective.ts";
 import { withPlan } from "../graft/measure.ts";
 import type { Recipe } from "../recipe/recipe.ts";
@@ -98,9 +99,19 @@ async function trainStage(
   } catch (error) {
     if (error instanceof NonFiniteError && collective.rank > 0) collective.barrier(); // the first one says so and ends the job
     if (error instanceof NonFiniteError) throw record.diverged(done + 1, error);
+    if (error instanceof DeviceLostError) throw interrupted(stage, done, error);
     throw collective.rank === 0 ? error : ofProcess(collective, error as Error);
   } finally {
     await loader.close();
     await Promise.all([step.release(), record.close()]);
   }
+}
+
+/** What the reader does about a device that was lost in the middle of a stage. */
+function interrupted({ name, device }: ResolvedStage, done: number, error: DeviceLostError): Error {
+  return new Error(
+    `stage ${name} stopped after step ${done}: ${error.message}; its checkpoints are whole, resume the run with ` +
+      `--device ${device}, or with --device cpu`,
+    { cause: error },
+  );
 }

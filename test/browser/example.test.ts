@@ -15,7 +15,7 @@ import { neighbours } from "../../src/evaluators/neighbours.ts";
 import { writeWeights } from "../../src/run/checkpoint.ts";
 import { key } from "../../src/tensor/random.ts";
 import { prepare } from "../../examples/browser/prepare.ts";
-import { findBrowser } from "./browser.ts";
+import { findBrowser } from "../../src/cli/browser.ts";
 
 const executablePath = findBrowser();
 const model = { imageSize: 32, patchSize: 8, width: 48, depth: 2, heads: 3 };

@@ -7,7 +7,7 @@ import sharp from "sharp";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { writeReport } from "../../src/report/report.ts";
 import { fillRun } from "../report/full.ts";
-import { findBrowser } from "./browser.ts";
+import { findBrowser } from "../../src/cli/browser.ts";
 
 /** What inspect.js finds in a page. */
 interface Findings {

@@ -18,8 +18,8 @@ export const knn: Protocol<"knn", typeof votes> = {
       ...classTask("k-NN", question, settings, options),
       needs: "features",
       async run({ features }) {
-        const { threads } = options;
-        return (await evaluator.run(splitsOf(question, await features()), { ...settings, threads }))[0]!;
+        const { device, threads } = options;
+        return (await evaluator.run(splitsOf(question, await features()), { ...settings, device, threads }))[0]!;
       },
     })),
 };

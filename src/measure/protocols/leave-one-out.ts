@@ -14,8 +14,8 @@ export const leaveOneOut: Protocol<"leave-one-out", typeof votes> = {
       ...classTask("k-NN, leave one out of the training images", question, settings, options),
       needs: "features",
       async run({ features }) {
-        const { threads } = options;
-        const { best } = await measure(splitsOf(question, await features()).train, { ...settings, threads });
+        const { device, threads } = options;
+        const { best } = await measure(splitsOf(question, await features()).train, { ...settings, device, threads });
         return { name: "leave-one-out", value: best.value, detail: describeVote(best) };
       },
     })),

@@ -11,7 +11,7 @@ export const retrieval: Protocol<"retrieval", typeof settings> = {
   usual: true,
   metric: accuracy,
   settings,
-  tasks: ({ pairings }, settings, { threads }) =>
+  tasks: ({ pairings }, settings, { device, threads }) =>
     pairings.map(({ what, identities, queries, gallery }) => ({
       label: what,
       chance: 1 / gallery.length,
@@ -23,7 +23,7 @@ export const retrieval: Protocol<"retrieval", typeof settings> = {
           const picked = pick({ features, labels: identities }, rows);
           return { features: picked.features, identities: picked.labels };
         };
-        return retrieve(collection(queries), collection(gallery), { threads });
+        return retrieve(collection(queries), collection(gallery), { device, threads });
       },
     })),
 };

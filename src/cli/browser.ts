@@ -1,4 +1,4 @@
-/** A Chromium or Chrome of this machine. */
+/** A Chromium or Chrome of this machine: what the tests of pages open. */
 import { existsSync } from "node:fs";
 
 const usual = [
