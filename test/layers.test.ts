@@ -139,6 +139,7 @@ it("reads the imports there are", () => {
     "../tensor/dtype.ts",
     "../tensor/shape.ts",
     "../tensor/tensor.ts",
+    "../graph/ops/device.ts",
     "../graph/value.ts",
     "../onnx/lower.ts",
     "./backend.ts",
