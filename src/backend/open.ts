@@ -42,12 +42,10 @@ async function explain(error: Error, device: Device): Promise<never> {
 export async function describe(error: Error, device: Device): Promise<string | undefined> {
   const { message } = error;
   if (isLoss(error)) return `the ${device} device was lost (${firstLine(message)})`;
-  if (
-    /out of memory|outofmemory|failed to allocate|bad_alloc|max_?(storage_?)?buffer|larger than the max/i.test(message)
-  )
+  if (tooLarge.test(message))
     return (
-      `the ${device} device has too little memory for this (${firstLine(message)}): take a smaller micro-batch, ` +
-      "compute blocks again (recompute), or use the device cpu"
+      `the ${device} device has too little memory, or takes no tensor so large (${firstLine(message)}): take a smaller ` +
+      "micro-batch, compute blocks again (recompute), or use the device cpu"
     );
   if (/fallback to CPU EP/.test(message))
     return `the device ${device} has no kernel for an operation of this graph, but cpu has: use the device cpu`;
@@ -56,6 +54,10 @@ export async function describe(error: Error, device: Device): Promise<string | u
   const reason = device === "cuda" ? await whyNoCuda() : reasonIn(await findAdapter());
   return `the device ${device} cannot be used here, but cpu can: ${reason ?? firstLine(message)}`;
 }
+
+/** WebGPU makes an invalid buffer of one that it cannot have, and says so when the buffer is used. */
+const tooLarge =
+  /out of memory|out_of_(device|host)_memory|allocation size|too many storage buffers|\[invalid buffer|failed to allocate|bad_alloc/i;
 
 function isLoss({ message }: Error): boolean {
   return /device (is |was )?lost|devicelost|external instance reference no longer exists/i.test(message);

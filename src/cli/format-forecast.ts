@@ -149,13 +149,13 @@ function totals({ stages, totals: rows, processes: asked }: Forecast): string {
   return align([head, ...lines], []);
 }
 
-function assumptions({ workers }: Recipe, plan: Forecast, { rehearsals, load }: Measured): string {
+function assumptions({ workers, device = "cpu" }: Recipe, plan: Forecast, { rehearsals, load }: Measured): string {
   const { bytesPerSecond, latency } = plan.network;
   const here = `${cpus().length} × ${cpus()[0]?.model.trim() ?? "unknown processor"}`;
   const shared = plan.totals.some(({ stages: costs }) => costs.includes(null));
   const lines = [
     rehearsals.length > 0
-      ? `Every process has a machine like this one (${here}) to itself, and is as fast on all images as on the timed ones.`
+      ? `Every process has a machine like this one (${here}${device === "cpu" ? "" : `, computing on ${device}`}) to itself, and is as fast on all images as on the timed ones.`
       : "Every process computes at the given speed, whatever it computes. Moving the weights is left out.",
     ...(rehearsals.length > 0 && load > 0.5
       ? [
