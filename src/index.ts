@@ -92,6 +92,11 @@ export type { CenterView, ViewInput, ViewSpec } from "./data/augmentation/views.
 // What stands in a run folder.
 export type { Analysis, Conflict, Evaluation, Layers, MetricRow, PlannedGraft } from "./run/index.ts";
 
+// Devices.
+export { type Device, type DeviceOptions, devices } from "./backend/device.ts";
+export { type Adapter, findAdapter } from "./backend/adapter.ts";
+export { chooseDevice, type DeviceChoice } from "./cost/choose-device.ts";
+
 // Tensors on the host.
 export type { DType } from "./tensor/dtype.ts";
 export { decodeSafetensors, encodeSafetensors, type TensorFile } from "./tensor/safetensors.ts";
