@@ -24,6 +24,7 @@ import { openLoader } from "../src/data/batches/loader.ts";
 import { rowMaker } from "../src/data/batches/rows.ts";
 import { openSource, type SourceInput } from "../src/data/sources/open.ts";
 import { maeView, mocoViews } from "../src/data/augmentation/views.ts";
+import { cpu } from "../src/backend/cpu.ts";
 import { encoderStep, modelOf } from "./encoder-step.ts";
 import { median, open, type Side } from "./sides.ts";
 
@@ -153,7 +154,11 @@ async function measureStep(images: string, name: string) {
     seed: 0,
     cacheBytes: 0,
   });
-  const step = await encoderStep(model, { batch, micro: Math.min(batch, 8), threads: Number(options.threads) });
+  const step = await encoderStep(model, {
+    batch,
+    micro: Math.min(batch, 8),
+    backend: cpu({ threads: Number(options.threads) }),
+  });
   const seconds = { loading: [] as number[], resting: [] as number[] };
   let waitedMs = 0;
   for (let n = 0; n <= Number(options.rounds); n++) {

@@ -3,7 +3,7 @@ import { key } from "../src/tensor/random.ts";
 import * as op from "../src/graph/ops/index.ts";
 import { encode, patchCount, patches, type VitConfig } from "../src/nn/vit.ts";
 import type { Objective } from "../src/objectives/objective.ts";
-import { cpu } from "../src/backend/cpu.ts";
+import type { Backend } from "../src/backend/backend.ts";
 import { createStep } from "../src/step/step.ts";
 
 /** The sizes that step_torch.py knows, under its names. */
@@ -19,9 +19,9 @@ export function modelOf(name: string): VitConfig {
   return model;
 }
 
-/** A step on the batch field `images`. */
-export function encoderStep(config: VitConfig, sizes: { batch: number; micro: number; threads: number }) {
-  const objective: Objective = {
+/** Of the batch field `images`. */
+export function encoderObjective(config: VitConfig): Objective {
+  return {
     name: "bench",
     encoder: "",
     tokens: 1 + patchCount(config),
@@ -34,12 +34,15 @@ export function encoderStep(config: VitConfig, sizes: { batch: number; micro: nu
       return { loss: op.reduceMean(op.mul(cls, cls)) };
     },
   };
-  return createStep(objective, {
+}
+
+export function encoderStep(config: VitConfig, sizes: { batch: number; micro: number; backend: Backend }) {
+  return createStep(encoderObjective(config), {
     batch: sizes.batch,
     microBatch: sizes.micro,
     rules: [],
     optimizer: { betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 0.05 },
     key: key(0),
-    backend: cpu({ threads: sizes.threads }),
+    backend: sizes.backend,
   });
 }

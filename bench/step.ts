@@ -3,10 +3,12 @@
  * class token after the final norm.
  *
  *     node dist/bench/step.js --model vit-small/16 --batch 16 --micro 8 --torch
+ *     node dist/bench/step.js --model vit-small/16 --batch 16 --micro 16 --device webgpu --peak 60
  *
  * With `--torch` the same step in eager PyTorch (step_torch.py) runs beside it. Each has a process of its own; they take
  * turns step by step, so that a machine that slows down slows both. A process prints a line when ready, then a line for
- * each line "step" or "memory" it reads.
+ * each line "step" or "memory" it reads. With `--device` our side computes there, and says how many operators a step has and
+ * what crosses to the device; `--peak` is what the device is said to reach in float32, in TFLOP/s.
  */
 import { existsSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
@@ -18,7 +20,11 @@ import { fold, key, Random } from "../src/tensor/random.ts";
 import { sizeOf } from "../src/tensor/shape.ts";
 import { tensor } from "../src/tensor/tensor.ts";
 import type { VitConfig } from "../src/nn/vit.ts";
-import { encoderStep, modelOf } from "./encoder-step.ts";
+import { devices } from "../src/backend/device.ts";
+import { openBackend } from "../src/backend/open.ts";
+import { imageWork } from "../src/cost/work.ts";
+import { type Counts, counted } from "./counted.ts";
+import { encoderObjective, encoderStep, modelOf } from "./encoder-step.ts";
 import { median, open, type Side } from "./sides.ts";
 
 const { values: options } = parseArgs({
@@ -28,6 +34,8 @@ const { values: options } = parseArgs({
     micro: { type: "string", default: "8" },
     threads: { type: "string", default: "2" },
     rounds: { type: "string", default: "5" },
+    device: { type: "string", default: "cpu" },
+    peak: { type: "string" },
     torch: { type: "boolean", default: false },
     python: { type: "string", default: "/usr/bin/python3" },
     serve: { type: "boolean", default: false },
@@ -45,6 +53,7 @@ interface Said {
   readonly seconds?: number;
   readonly loss?: number;
   readonly peakBytes?: number;
+  readonly counts?: Counts;
 }
 
 /** Runs both processes by turns and prints what came out. */
@@ -52,7 +61,9 @@ async function measure() {
   const { batch, micro, threads, rounds } = options;
   const sizes = ["--model", options.model, "--batch", batch, "--threads", threads];
   const load = loadavg().map((x) => x.toFixed(2));
-  console.log(`${options.model}, batch ${batch}, micro-batch ${micro}, ${threads} threads, ${rounds} rounds`);
+  console.log(
+    `${options.model}, batch ${batch}, micro-batch ${micro}, on ${options.device}, ${threads} threads, ${rounds} rounds`,
+  );
   console.log(`${cpus()[0]?.model ?? "unknown processor"}, ${cpus().length} cores; load before: ${load.join(" ")}`);
 
   const ours = await open<Said>(process.execPath, [
@@ -61,6 +72,8 @@ async function measure() {
     ...sizes,
     "--micro",
     micro,
+    "--device",
+    options.device,
   ]);
   const theirs = options.torch ? await openTorch(sizes) : undefined;
   const seconds = { ours: [] as number[], theirs: [] as number[] };
@@ -114,18 +127,31 @@ async function openTorch(sizes: readonly string[]): Promise<Side<Said> | undefin
 }
 
 async function report(name: string, side: Side<Said>, seconds: readonly number[]) {
-  const peak = (await side.ask("memory")).peakBytes! / 2 ** 30;
+  const { peakBytes, counts } = await side.ask("memory");
+  const peak = peakBytes! / 2 ** 30;
   side.close();
   const each = seconds.map((s) => s.toFixed(2)).join(" ");
   const figures = `median ${median(seconds).toFixed(3)} s a step, fastest ${Math.min(...seconds).toFixed(3)}`;
   console.log(`${name.padEnd(10)} ${figures} (${each}), peak ${peak.toFixed(2)} GiB`);
+  if (counts === undefined) return;
+  const speed = (Number(options.batch) * imageWork({ objective: encoderObjective(model) })) / median(seconds) / 1e12;
+  const share =
+    options.peak === undefined ? "" : `, ${((100 * speed) / Number(options.peak)).toFixed(1)} % of the peak`;
+  const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(3)} MB`;
+  const crossing = `${megabytes(counts.bytesIn)} in and ${megabytes(counts.bytesOut)} out`;
+  console.log(
+    `  ${speed.toFixed(3)} TFLOP/s in matrix products${share}; ${counts.nodes} operators in ${counts.runs} runs, ${crossing}`,
+  );
 }
 
 /** Our side of the protocol. */
 async function serve(config: VitConfig) {
   const batch = Number(options.batch);
   const image = [3, config.imageSize, config.imageSize];
-  const step = await encoderStep(config, { batch, micro: Number(options.micro), threads: Number(options.threads) });
+  const device = devices.find((each) => each === options.device);
+  if (device === undefined) throw new Error(`there is no device ${options.device}; available: ${devices.join(", ")}`);
+  const { backend, counts } = counted(openBackend({ device, threads: Number(options.threads) }));
+  const step = await encoderStep(config, { batch, micro: Number(options.micro), backend });
   const random = new Random(fold(key(0), "images"));
   const shape = [batch, ...image];
   const images = tensor(
@@ -139,10 +165,11 @@ async function serve(config: VitConfig) {
   let number = 0;
   for await (const line of createInterface({ input: process.stdin })) {
     if (line === "step") {
+      Object.assign(counts, { runs: 0, nodes: 0, bytesIn: 0, bytesOut: 0 });
       const start = performance.now();
       const { loss } = await step.run({ images }, { number: ++number, rate: 1e-4, progress: 0 });
       say({ seconds: (performance.now() - start) / 1000, loss });
-    } else if (line === "memory") say({ peakBytes: process.resourceUsage().maxRSS * 1024 });
+    } else if (line === "memory") say({ peakBytes: process.resourceUsage().maxRSS * 1024, counts });
   }
   await step.release();
 }
