@@ -61,7 +61,8 @@ export interface Allocation {
   readonly trained: ReadonlySet<string>;
   /** Those that `average` will be asked for. No two may share a source. */
   readonly averaged: readonly Pair[];
-  readonly optimizer: AdamWOptions;
+  /** Of `update`. Left out: none is asked for. */
+  readonly optimizer?: AdamWOptions;
 }
 
 /** One update of the trained variables; `step` counts from 1. */

@@ -80,7 +80,7 @@ async function allocate({ variables, trained, averaged, optimizer }: Allocation)
     async update({ step, rate, scale, treatments }) {
       for (const name of gradients.keys()) {
         const { rate: factor, decay } = treatments.get(name)!;
-        adamw(blocks.get(name)!, optimizer, { step, rate: rate * factor, decay, scale });
+        adamw(blocks.get(name)!, optimizer!, { step, rate: rate * factor, decay, scale });
       }
     },
     async copy(pairs) {

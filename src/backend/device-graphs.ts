@@ -2,7 +2,7 @@
 import type { Shape } from "../tensor/shape.ts";
 import * as op from "../graph/ops/index.ts";
 import type { Value } from "../graph/value.ts";
-import type { Allocation, Handle, Pair, Update } from "./backend.ts";
+import type { AdamWOptions, Handle, Pair, Update } from "./backend.ts";
 
 export function sumOfSquares(places: readonly (readonly [string, Handle])[]): Value {
   const sums = places.map(([name, { shape }]) => {
@@ -16,7 +16,7 @@ export function sumOfSquares(places: readonly (readonly [string, Handle])[]): Va
 /** AdamW as in `assembly/optimizer.ts`: its scalars are computed in double precision and rounded once. */
 export function adamw(
   variables: readonly { readonly name: string; readonly shape: Shape }[],
-  { betas: [beta1, beta2], epsilon, weightDecay }: Allocation["optimizer"],
+  { betas: [beta1, beta2], epsilon, weightDecay }: AdamWOptions,
   treatments: Update["treatments"],
 ): Record<string, Value> {
   const scalar = (name: string) => op.input(`at.${name}`, "float32", []);

@@ -114,7 +114,7 @@ export async function allocateOnDevice(
       return Math.sqrt(squares);
     },
     async update({ step, rate, scale, treatments }) {
-      const { betas } = optimizer;
+      const { betas } = optimizer!;
       const scalars = {
         rate,
         stepSize: rate / (1 - betas[0] ** step),
@@ -125,7 +125,7 @@ export async function allocateOnDevice(
         const outputs = () =>
           adamw(
             names.map((name) => byName.get(name)!),
-            optimizer,
+            optimizer!,
             treatments,
           );
         const bound = names.flatMap((name) => [`w.${name}`, `m.${name}`, `v.${name}`]);

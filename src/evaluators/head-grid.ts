@@ -1,10 +1,10 @@
 /** Many linear classifiers on the same features, trained side by side: one graph, one product, one run a step. */
 import { sizeOf } from "../tensor/shape.ts";
-import { type Tensor, tensor } from "../tensor/tensor.ts";
+import { tensor } from "../tensor/tensor.ts";
 import { vjp } from "../graph/grad.ts";
 import * as op from "../graph/ops/index.ts";
 import type { Value } from "../graph/value.ts";
-import { cpu } from "../backend/cpu.ts";
+import { openBackend } from "../backend/open.ts";
 import { type Initializer, zeros } from "../nn/init.ts";
 import { batchNorm, project } from "../nn/layers.ts";
 import { Scope } from "../nn/scope.ts";
@@ -38,7 +38,7 @@ export interface HeadGrid {
   /** Share of correct answers of each head; NaN for one whose outputs are not finite. */
   accuracies(examples: LabelledFeatures): Promise<Float64Array>;
   /** Head `i` as it is now, with the batch normalisation folded in. A copy. */
-  classifier(i: number): LinearClassifier;
+  classifier(i: number): Promise<LinearClassifier>;
   release(): Promise<void>;
 }
 
@@ -47,19 +47,25 @@ const epsilon = 1e-6;
 const rowsAtOnce = 256;
 
 export async function createHeadGrid(options: HeadGridOptions): Promise<HeadGrid> {
-  const { heads, classes, width, threads } = options;
+  const { heads, classes, width } = options;
   const { outputs, scope } = trainingGraph(options);
-  const backend = cpu({ threads }); // its state is the host's memory, in place
-  const training = await backend.compile(outputs);
+  const backend = openBackend(options);
+  const training = await backend.compile(outputs, Object.keys(outputs));
   const judging = await backend.compile(judgingGraph(options));
 
-  // Each output is written into the memory of the input it replaces; whatever else reads the input feeds that output.
-  const state = new Map<string, Tensor<"float32">>();
-  for (const { name, shape, init } of scope.variables.values())
-    state.set(name, tensor("float32", shape, init(shape, [0, 0])));
-  const inputs = Object.fromEntries(state);
-  training.bind({ inputs, outputs: Object.fromEntries([...state].map(([name, each]) => [`next.${name}`, each])) });
-  judging.bind({ inputs: Object.fromEntries([...state].filter(([name]) => judging.inputs.has(name))) });
+  const variables = [...scope.variables.values()];
+  const state = await backend.allocate({ variables, trained: new Set(), averaged: [] });
+  const first = variables.map(
+    ({ name, shape, init }) => [name, tensor("float32", shape, init(shape, [0, 0]))] as const,
+  );
+  await state.write(new Map(first));
+  // Each output is written where the input lies that it replaces; whatever else reads the input feeds that output.
+  const handles = variables.map(({ name }) => [name, state.handle(name)] as const);
+  training.bind({
+    inputs: Object.fromEntries(handles),
+    outputs: Object.fromEntries(handles.map(([name, handle]) => [`next.${name}`, handle])),
+  });
+  judging.bind({ inputs: Object.fromEntries(handles.filter(([name]) => judging.inputs.has(name))) });
 
   return {
     async step({ features: { rows, count }, labels }, factor) {
@@ -86,14 +92,15 @@ export async function createHeadGrid(options: HeadGridOptions): Promise<HeadGrid
       }
       return hits.map((each) => each / count);
     },
-    classifier(i) {
+    async classifier(i) {
+      const values = await state.read();
       const part = (name: string, size: number) =>
-        Float64Array.from(state.get(name)!.data.subarray(i * size, (i + 1) * size));
+        Float64Array.from(values.get(name)!.data.subarray(i * size, (i + 1) * size));
       const weight = part("weight", classes * width);
       const bias = part("bias", classes);
       if (!options.batchNorm) return { weight, bias };
-      const mean = state.get("running_mean")!.data;
-      const variance = state.get("running_var")!.data;
+      const mean = values.get("running_mean")!.data;
+      const variance = values.get("running_var")!.data;
       for (let at = 0; at < weight.length; at++) {
         weight[at]! /= Math.sqrt(variance[at % width]! + epsilon);
         bias[Math.floor(at / width)]! -= weight[at]! * mean[at % width]!;
@@ -101,6 +108,7 @@ export async function createHeadGrid(options: HeadGridOptions): Promise<HeadGrid
       return { weight, bias };
     },
     async release() {
+      await state.release();
       await training.release();
       await judging.release();
     },

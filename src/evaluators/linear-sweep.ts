@@ -115,7 +115,7 @@ interface Choice extends Pick<SweepScore, "validation" | "chosen" | "warning"> {
 
 /** Trains all heads; the best one at its best epoch on validation. Throws when none of them stays finite. */
 async function choose({ classes, ...task }: Task, options: SweepOptions): Promise<Choice> {
-  const { seed = 0, threads, onProgress } = options;
+  const { seed = 0, threads, device, onProgress } = options;
   const recipe = recipeOf(options);
   const { epochs, optimizer, momentum, batchNorm } = recipe;
   const first = await task.training(0);
@@ -139,6 +139,7 @@ async function choose({ classes, ...task }: Task, options: SweepOptions): Promis
     momentum,
     batchNorm,
     threads,
+    device,
     // One draw for all heads, unlike the paper's code, so that nothing but rate and decay tells them apart. MAE's
     // truncated normal is cut off at ±2, which is 200 deviations: the same.
     weight: normal(0.01)([classes, width], fold(root, "weight")),
@@ -156,7 +157,7 @@ async function choose({ classes, ...task }: Task, options: SweepOptions): Promis
     for (const [i, found] of (await grid.accuracies(validation)).entries())
       if (Number.isNaN(found)) best.delete(i);
       else if (found > (best.get(i)?.accuracy ?? -1))
-        best.set(i, { ...heads[i]!, accuracy: found, epoch: epoch + 1, classifier: grid.classifier(i) });
+        best.set(i, { ...heads[i]!, accuracy: found, epoch: epoch + 1, classifier: await grid.classifier(i) });
     onProgress?.(epoch + 1, epochs);
   }
   await grid.release();

@@ -4,6 +4,7 @@ import { key } from "../../src/tensor/random.ts";
 import { centerCrop } from "../../src/data/augmentation/views.ts";
 import { openSource } from "../../src/data/sources/open.ts";
 import { createEncoder, initialParameters } from "../../src/evaluators/encoder.ts";
+import { createHeadGrid } from "../../src/evaluators/head-grid.ts";
 import { openInside } from "../../src/evaluators/inside.ts";
 import { neighbours } from "../../src/evaluators/neighbours.ts";
 import { adapter } from "../backend/adapter.ts";
@@ -38,6 +39,28 @@ describe.skipIf(!(await adapter()))("on webgpu", { timeout: 120_000 }, () => {
       expect((await encoder.features(source)).count).toBe(4);
       await encoder.release();
     }
+  });
+
+  it.each(["sgd", "lars"] as const)("heads trained by %s are the processor's", async (optimizer) => {
+    const rows = Float32Array.from({ length: 24 * 6 }, (_, i) => Math.sin(i * 3.7));
+    const examples = {
+      features: { rows, count: 24, width: 6 },
+      labels: Int32Array.from({ length: 24 }, (_, i) => i % 3),
+    };
+    const heads = [0.3, 0.03].map((learningRate) => ({ learningRate, weightDecay: 0.01 }));
+    const weight = Float32Array.from({ length: 3 * 6 }, (_, i) => Math.cos(i));
+    const rest = { classes: 3, width: 6, batch: 24, momentum: 0.9, batchNorm: true, weight };
+    const [host, gpu] = await Promise.all(
+      devices.map(async (device) => {
+        const grid = await createHeadGrid({ heads, optimizer, ...rest, device });
+        for (let step = 0; step < 5; step++) await grid.step(examples, 1 - step / 5);
+        const found = { weight: (await grid.classifier(0)).weight, accuracies: await grid.accuracies(examples) };
+        await grid.release();
+        return found;
+      }),
+    );
+    expect(distance(Float32Array.from(host!.weight), Float32Array.from(gpu!.weight))).toBeLessThan(1e-5);
+    expect([...gpu!.accuracies]).toEqual([...host!.accuracies]);
   });
 
   it("neighbours are the processor's", async () => {

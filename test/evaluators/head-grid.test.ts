@@ -57,7 +57,7 @@ describe.each(cases)("$name", ({ heads: pairs, logits, zero = false, optimizer, 
     const grid = await trained({ ...options, heads });
     for (const [i, expected] of logits.entries()) {
       const largest = Math.max(...expected.map(Math.abs), 1);
-      const got = logitsOf(grid.classifier(i), featuresOf(0), width + 1);
+      const got = logitsOf(await grid.classifier(i), featuresOf(0), width + 1);
       expectAllclose(got, expected, { absolute: 1e-5 * largest, relative: 0 }, `head ${i}`);
     }
     await grid.release();
@@ -68,7 +68,12 @@ describe.each(cases)("$name", ({ heads: pairs, logits, zero = false, optimizer, 
     for (const [i, head] of heads.entries()) {
       const alone = await trained({ ...options, heads: [head] });
       for (const part of ["weight", "bias"] as const)
-        expectAllclose(together.classifier(i)[part], alone.classifier(0)[part], { absolute: 1e-5 }, `${part} of ${i}`);
+        expectAllclose(
+          (await together.classifier(i))[part],
+          (await alone.classifier(0))[part],
+          { absolute: 1e-5 },
+          `${part} of ${i}`,
+        );
       await alone.release();
     }
     await together.release();
@@ -85,7 +90,7 @@ it("LARS takes a weight without a gradient as it is", async () => {
   );
   const grid = await createHeadGrid({ ...lars, batchNorm: false, heads: [{ learningRate: 1, weightDecay: 0 }] });
   await grid.step(black, 1);
-  const { weight: after, bias } = grid.classifier(0);
+  const { weight: after, bias } = await grid.classifier(0);
   await grid.release();
   expectAllclose(after, weight);
   expect(bias[0]).toBeGreaterThan(0.3); // the bias learns all the same
@@ -101,7 +106,7 @@ it("a head that diverges leaves the others alone, and has no accuracy", async ()
   const accuracies = await disturbed.accuracies(batches[0]!);
   expect(accuracies[1]).toBeNaN();
   for (const [i, other] of [[0, 0] as const, [2, 1] as const]) {
-    expectAllclose(disturbed.classifier(i).weight, calm.classifier(other).weight, { absolute: 1e-5 });
+    expectAllclose((await disturbed.classifier(i)).weight, (await calm.classifier(other)).weight, { absolute: 1e-5 });
     expect(accuracies[i]).toBeGreaterThan(0);
   }
   await Promise.all([disturbed.release(), calm.release()]);
@@ -112,7 +117,9 @@ it.each([true, false])("counts the right answers of any number of rows, batch no
   const grid = await trained({ ...sgd, batchNorm, heads });
   for (const count of [1, 256, 300]) {
     const examples = clusters("judged", { count, width, spread: 0.5 });
-    const expected = heads.map((_, i) => accuracy(classify(examples.features, grid.classifier(i)), examples.labels));
+    const expected: number[] = [];
+    for (const i of heads.keys())
+      expected.push(accuracy(classify(examples.features, await grid.classifier(i)), examples.labels));
     expectAllclose(await grid.accuracies(examples), expected);
   }
   await grid.release();

@@ -13,13 +13,13 @@ export const linearSweep: Protocol<"linear-sweep", typeof settings> = {
   metric: accuracy,
   settings,
   tasks({ source, questions }, { augmented = false, ...settings }, options) {
-    const { seed, threads } = options;
+    const { seed, threads, device } = options;
     const title = `linear sweep (${settings.preset ?? "lgp"}${augmented ? ", augmented images" : ""})`;
     return questions.slice(0, 1).map((question) => ({
       ...classTask(title, question, settings, options),
       needs: augmented ? "encoder" : "features",
       async run({ features, encoder }, { onProgress } = {}) {
-        const sweep = { ...settings, seed, threads, onProgress };
+        const sweep = { ...settings, seed, threads, device, onProgress };
         if (augmented) return augmentedLinearSweep({ encoder: encoder!, source, splits: question.rows }, sweep);
         return (await evaluator.run(splitsOf(question, await features()), sweep))[0]!;
       },
