@@ -40,6 +40,16 @@ export interface Backend {
   compile(outputs: Readonly<Record<string, Value>>, bound?: readonly string[]): Promise<Executable>;
   /** Memory for variables, filled with zeros. */
   allocate(allocation: Allocation): Promise<State>;
+  /**
+   * A float32 tensor on the device, to be bound: first as an output, which writes it, then as an input. Missing where the
+   * memory of the device is the host's.
+   */
+  place?(shape: Shape): Place;
+}
+
+/** A tensor of one's own on a device. */
+export interface Place extends Handle {
+  release(): void;
 }
 
 /** Constants of AdamW (Loshchilov and Hutter, 2019). */

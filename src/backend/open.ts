@@ -11,11 +11,12 @@ export function openBackend({ device = "cpu", threads }: DeviceOptions = {}): Ba
   const options = { threads };
   if (device === "cpu") return cpu(options);
   const tell = (error: unknown) => explain(error as Error, device);
-  const { compile, allocate } = device === "webgpu" ? webgpu(options) : cpu({ ...options, provider: "cuda" });
+  const { compile, allocate, place } = device === "webgpu" ? webgpu(options) : cpu({ ...options, provider: "cuda" });
   return {
     name: device,
     compile: (outputs, bound) => compile(outputs, bound).then((program) => telling(program, tell), tell),
     allocate: (allocation) => allocate(allocation).then((state) => telling(state, tell), tell),
+    ...(place === undefined ? {} : { place }),
   };
 }
 

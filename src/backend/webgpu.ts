@@ -16,7 +16,15 @@ import { type ExecutableOptions, hostTensor, hostValue, openDeviceSession, type 
 export function webgpu(options: Omit<ExecutableOptions, "provider"> = {}): Backend {
   const settings = { ...options, provider: "webgpu" } as const;
   const compile: Backend["compile"] = (outputs, bound = []) => compileOn(settings, outputs, bound);
-  return { name: "webgpu", compile, allocate: (allocation) => allocateOnDevice(compile, allocation) };
+  return {
+    name: "webgpu",
+    compile,
+    allocate: (allocation) => allocateOnDevice(compile, allocation),
+    place(shape) {
+      const place = new DeviceTensor(shape);
+      return Object.assign(viewOf(place), { release: () => place.free() });
+    },
+  };
 }
 
 async function compileOn(

@@ -5,7 +5,7 @@
  * Zhang, Han and Callan, "Scaling deep contrastive learning batch size under memory limited setup", 2021), over processes
  * and for losses with layers of their own.
  */
-import { type Tensor, tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { accumulate, grad } from "../graph/grad.ts";
 import * as op from "../graph/ops/index.ts";
 import type { Value } from "../graph/value.ts";
@@ -13,9 +13,10 @@ import type { Backend, State } from "../backend/backend.ts";
 import type { Scope, Variable } from "../nn/scope.ts";
 import type { Collective } from "../collective/collective.ts";
 import type { Objective, Values } from "../objectives/objective.ts";
-import { mapValues, trace, traceParts } from "./graphs.ts";
-import { copyRows, type Fields, type MicroBatches, microBatchOf, type Samples } from "./micro-batches.ts";
+import { trace, traceParts } from "./graphs.ts";
+import { type Fields, type MicroBatches, microBatchOf, type Samples } from "./micro-batches.ts";
 import { compileProgram, port, type Results } from "./ports.ts";
+import { deviceRows, hostRows } from "./rows.ts";
 
 export interface Gradient {
   readonly variables: readonly Variable[];
@@ -98,46 +99,26 @@ async function wholeLoss(
 ): Promise<Gradient> {
   const { rank, size: ranks } = collective;
   const options = { microBatch: size, batch: size * count * ranks, isFrozen, recompute };
-  const { scope, encoded, rows, loss, metrics, trainable, ofLoss, cotangents, ofRows } = traceParts(objective, options);
-  const [names, needed] = [Object.keys(encoded), Object.keys(cotangents)];
+  const { scope, encoded, loss, metrics, trainable, ofLoss, cotangents, ofRows } = traceParts(objective, options);
+  const needed = Object.keys(cotangents);
 
-  const encode = await compileProgram(backend, { encoded });
+  const rowsOptions = { microBatches: { size, count, passes }, collective, encoded, needed };
+  const { place } = backend;
+  const staysOnDevice = place !== undefined && ranks === 1;
+  const kept = staysOnDevice ? await deviceRows({ ...backend, place }, rowsOptions) : hostRows(rowsOptions);
+
+  const encode = await compileProgram(backend, { encoded }, staysOnDevice ? ["encoded"] : []);
   // The loss is computed by every process; its gradient counts once.
   const ofHeads = rank === 0 ? sums(trainable, ofLoss) : {};
-  const whole = await compileProgram(backend, {
-    ...results(scope, loss, metrics),
-    gradient: ofHeads,
-    cotangent: cotangents,
-  });
+  const whole = await compileProgram(
+    backend,
+    { ...results(scope, loss, metrics), gradient: ofHeads, cotangent: cotangents },
+    staysOnDevice ? ["cotangent"] : [],
+  );
   // heads alone are trained where the encoder is frozen
   const backward =
     needed.length === 0 ? undefined : await compileProgram(backend, { gradient: sums(trainable, ofRows) });
   const programs = [encode, whole, ...(backward === undefined ? [] : [backward])];
-  const own = mapValues(encoded, ({ shape: [lead, ...rest] }) => tensor("float32", [lead! * count, ...rest]));
-  const all = ranks === 1 ? own : mapValues(rows, ({ shape }) => tensor("float32", shape));
-
-  /** The rows of all processes, in the order of the batch. */
-  function gather() {
-    for (const name of ranks === 1 ? [] : names) {
-      const { data, shape } = own[name]!;
-      const byRank = new Float32Array(data.length * ranks);
-      collective.allGather(data, byRank);
-      for (let from = 0; from < ranks; from++) {
-        const shard = tensor("float32", shape, byRank.subarray(from * data.length, (from + 1) * data.length));
-        copyRows(all[name]!, shard, from, count * size, "in");
-      }
-    }
-  }
-
-  /** What comes down to micro-batch `i` of this process. */
-  function cotangentsOf(found: Results, i: number): Fields {
-    const parts = needed.map((name) => {
-      const cotangent = tensor("float32", encoded[name]!.shape);
-      copyRows(found.cotangent[name]!, cotangent, rank * count + i, size, "out");
-      return [name, cotangent] as const;
-    });
-    return Object.fromEntries(parts);
-  }
 
   return {
     variables: [...scope.variables.values()],
@@ -147,29 +128,36 @@ async function wholeLoss(
       let batch: Fields = {};
       for (let i = 0; i < count; i++) {
         batch = await microBatchOf(objective, samples, i, size);
-        const found = await encode.run({ batch, scalar });
-        for (const name of names) copyRows(own[name]!, found.encoded[name]!, i, size, "in");
+        await kept.encode(encode, i, { batch, scalar });
       }
-      gather();
-      const found = await whole.run({ encoded: all, scalar });
+      await kept.gather();
+      const found = await kept.lose(whole, { scalar });
       if (backward === undefined) return metricsIn(found);
       for (let i = 0; i < count; i++) {
         if (passes === 2) batch = await microBatchOf(objective, samples, i, size, count);
-        await backward.run({ batch, scalar, cotangent: cotangentsOf(found, i) });
+        await backward.run({ batch, scalar, cotangent: await kept.cotangents(found, i) });
       }
       return metricsIn(found);
     },
     async time(batch, scalar) {
-      const forward = await secondsOf(() => encode.run({ batch, scalar }));
-      const middle = await secondsOf(() => whole.run({ encoded: all, scalar }));
+      const forward = await secondsOf(() => kept.encode(encode, 0, { batch, scalar }));
+      // On a device nothing can be read before it is written. On the host rows are there, and no process waits for others.
+      if (staysOnDevice) {
+        for (let i = 1; i < count; i++) await kept.encode(encode, i, { batch, scalar });
+        await kept.gather();
+      }
+      const start = performance.now();
+      const found = await kept.lose(whole, { scalar });
+      const middle = (performance.now() - start) / 1000;
       if (backward === undefined) return count * forward + middle;
-      const cotangent = Object.fromEntries(
-        needed.map((name) => [name, tensor("float32", encoded[name]!.shape)] as const),
-      );
+      const cotangent = await kept.cotangents(found, 0);
       const back = await secondsOf(() => backward.run({ batch, scalar, cotangent }));
       return count * (forward + back) + middle;
     },
-    release: async () => void (await Promise.all(programs.map((program) => program.release()))),
+    async release() {
+      await kept.release();
+      await Promise.all(programs.map((program) => program.release()));
+    },
   };
 }
 

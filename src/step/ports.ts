@@ -30,14 +30,21 @@ export function port(group: InputGroup, name: string, shape: Shape): Value {
 export interface Program {
   /** Binds what the graph reads of the state, the gradients it adds to, and the buffers it moves. */
   bind(state: State): void;
+  /** Binds outputs that stay on the device. */
+  bindOutputs(outputs: { readonly [G in OutputGroup]?: Named<Handle> }): void;
   /** Feeds that the graph has no input for are left out. Returns the outputs that are not bound. */
   run(feeds?: Feeds): Promise<Results>;
   release(): Promise<void>;
 }
 
-export async function compileProgram(backend: Backend, outputs: Outputs): Promise<Program> {
-  const { update = {}, gradient = {} } = outputs;
-  const executable = await backend.compile(flatten(outputs), Object.keys(flatten({ update, gradient })));
+/** `stay`: the groups of outputs that will be bound beside those that belong to the state. */
+export async function compileProgram(
+  backend: Backend,
+  outputs: Outputs,
+  stay: readonly OutputGroup[] = [],
+): Promise<Program> {
+  const bound = (["update", "gradient", ...stay] as const).map((group) => [group, outputs[group]] as const);
+  const executable = await backend.compile(flatten(outputs), Object.keys(flatten(Object.fromEntries(bound))));
   return {
     bind(state) {
       const inputs: Record<string, Handle> = {};
@@ -54,6 +61,7 @@ export async function compileProgram(backend: Backend, outputs: Outputs): Promis
       }
       executable.bind({ inputs, outputs: bound });
     },
+    bindOutputs: (handles) => executable.bind({ outputs: flatten(handles) }),
     async run(feeds = {}) {
       const fed = Object.entries(flatten(feeds)).filter(([flat]) => executable.inputs.has(flat));
       const found = await executable.run(Object.fromEntries(fed));
