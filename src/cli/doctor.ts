@@ -27,7 +27,11 @@ export function doctorCommand(): Command {
       "say what works on this machine: devices, memory, versions, MPI, browser; and what to do where it does not",
     )
     .option("--json", "print the findings as JSON", false)
-    .addHelpText("after", "\nIt ends with an error only where something is broken, not where something is missing.")
+    .addHelpText(
+      "after",
+      "\nIt ends with an error only where something is broken, not where something is missing.\n" +
+        "\nExamples:\n  layergraft doctor\n  layergraft doctor --json",
+    )
     .action(async ({ json }: { json: boolean }) => {
       const output = createOutput({ json });
       const findings = await examine();
