@@ -4,6 +4,7 @@
  *
  *     node dist/bench/step.js --model vit-small/16 --batch 16 --micro 8 --torch
  *     node dist/bench/step.js --model vit-small/16 --batch 16 --micro 16 --device webgpu --peak 60
+ *     … --torch --python venv/bin/python --torch-device cuda --precision tf32      on the same card
  *
  * With `--torch` the same step in eager PyTorch (step_torch.py) runs beside it. Each has a process of its own; they take
  * turns step by step, so that a machine that slows down slows both. A process prints a line when ready, then a line for
@@ -37,6 +38,8 @@ const { values: options } = parseArgs({
     device: { type: "string", default: "cpu" },
     peak: { type: "string" },
     torch: { type: "boolean", default: false },
+    "torch-device": { type: "string", default: "cpu" },
+    precision: { type: "string", default: "fp32" },
     python: { type: "string", default: "/usr/bin/python3" },
     serve: { type: "boolean", default: false },
   },
@@ -113,7 +116,8 @@ async function openTorch(sizes: readonly string[]): Promise<Side<Said> | undefin
     return refuse(`there is no ${options.python}; name one that has PyTorch with --python`);
   let side: Side<Said>;
   try {
-    side = await open<Said>(options.python, [script, ...sizes]);
+    const where = ["--device", options["torch-device"], "--precision", options.precision];
+    side = await open<Said>(options.python, [script, ...sizes, ...where]);
   } catch {
     return refuse(`${options.python} could not run ${script}; on Debian, apt-get install python3-torch`);
   }
@@ -121,7 +125,7 @@ async function openTorch(sizes: readonly string[]): Promise<Side<Said> | undefin
   console.log(
     `PyTorch ${torch}, BLAS ${blas}${kernel == null ? "" : ` for ${kernel}`}, ${matmulGflops} GFLOP/s in a product of 768 x 768 matrices`,
   );
-  if (blas !== "reference") return side;
+  if (blas !== "reference" || options["torch-device"] === "cuda") return side;
   side.close();
   return refuse("this PyTorch uses the reference BLAS, some 16 times too slow; apt-get install libopenblas0-openmp");
 }

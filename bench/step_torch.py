@@ -1,7 +1,10 @@
-"""One training step in eager PyTorch, the yardstick of the step benchmark: forward, backward and AdamW in float32.
+"""One training step in eager PyTorch, the yardstick of the step benchmark: forward, backward and AdamW.
 
 usage: step_torch.py --model vit-small/16 --batch 8 --threads 2             one step for each line "step" on stdin
        step_torch.py --model vit-micro --batch 8 --threads 1 --steps 5      five steps, no stdin
+
+With --device cuda the step runs on the card, and the clock waits for it. --precision: fp32 without shortcuts, tf32 in matrix
+products, or bf16 by autocast; the last two are for cards that have them.
 
 Prints {"ready": true, ...}, then {"seconds": ..., "loss": ...} a step; a line "memory" prints {"peakBytes": ...}. The
 loss is the mean square of the class token after the final norm; every parameter is trained except pos_embed.
@@ -67,6 +70,8 @@ def main():
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--steps", type=int, default=0, help="run this many steps and stop, instead of reading stdin")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32")
     options = parser.parse_args()
 
     # Before PyTorch and its BLAS are loaded: they read these once.
@@ -78,20 +83,25 @@ def main():
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     config = MODELS[options.model]
-    model = VisionTransformer(**config).train()
+    device, on_card = torch.device(options.device), options.device == "cuda"
+    torch.backends.cuda.matmul.allow_tf32 = options.precision == "tf32"
+    model = VisionTransformer(**config).train().to(device)
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, weight_decay=0.05)
-    images = torch.randn(options.batch, 3, config["image"], config["image"])
+    images = torch.randn(options.batch, 3, config["image"], config["image"], device=device)
 
     def step():
         start = time.perf_counter()
         optimiser.zero_grad(set_to_none=True)
-        loss = (model(images) ** 2).mean()
+        with torch.autocast(options.device, dtype=torch.bfloat16, enabled=options.precision == "bf16"):
+            loss = (model(images).float() ** 2).mean()
         loss.backward()
         optimiser.step()
+        if on_card:
+            torch.cuda.synchronize()
         say({"seconds": time.perf_counter() - start, "loss": loss.item()})
 
     blas, speed = blas_name(torch), matmul_gflops(torch)
-    if blas == "reference":
+    if blas == "reference" and not on_card:
         print(
             "step_torch.py: PyTorch uses the reference BLAS, far below what it can do; install libopenblas0-openmp first",
             file=sys.stderr,
