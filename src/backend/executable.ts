@@ -10,7 +10,7 @@ import type { Executable, Handle } from "./backend.ts";
 
 export interface ExecutableOptions {
   /** Execution provider (default `cpu`); others need a build of the runtime that has them. */
-  provider?: "cpu" | "webgpu" | "cuda" | "dml" | "coreml";
+  provider?: "cpu" | "webgpu" | "cuda";
   /** Threads of one run (default: the runtime's choice, the number of physical cores). */
   threads?: number;
   /** What graphs are lowered for (default `cpu`); `device` is for WebGPU, whose models have other types than their graphs. */

@@ -94,13 +94,16 @@ export function samplesOf(loader: Loader, step: number): Samples {
 }
 
 /** Where and by whom a stage is trained. Default: by this process alone, on the recipe's device. */
-export interface Place {
+export interface StageStepOptions {
   readonly collective?: Collective;
   readonly backend?: Backend;
 }
 
 /** The compiled step of a stage, with fresh parameters drawn from the recipe's seed. */
-export function createStageStep(stage: ResolvedStage, { collective = alone, backend }: Place = {}): Promise<Step> {
+export function createStageStep(
+  stage: ResolvedStage,
+  { collective = alone, backend }: StageStepOptions = {},
+): Promise<Step> {
   const { objective, batch, microBatch, rates: rules, optimizer, seed, recompute, clip } = stage;
   return createStep(objective, {
     backend: backend ?? openBackend(stage),
