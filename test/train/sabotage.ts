@@ -60,4 +60,6 @@ export function beforeRename(name: string): string {
     syncBuiltinESMExports();`;
 }
 
-const prelude = `import fs from "node:fs"; import { syncBuiltinESMExports } from "node:module";`;
+// Whoever asks for its parent later may get another process: init adopts the children of the dead.
+const prelude = `import fs from "node:fs"; import { syncBuiltinESMExports } from "node:module";
+const parentAtStart = process.ppid;`;
