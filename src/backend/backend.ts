@@ -45,7 +45,12 @@ export interface Backend {
    * memory of the device is the host's.
    */
   place?(shape: Shape): Place;
+  /** Rows (images × tokens) whose activations lie in its caches: more at a time are slower. Missing where there is no such limit. */
+  readonly cachedRows?: number;
 }
+
+/** Of a processor: products of one to two thousand rows are fastest, and so is what lies between them. */
+export const cachedRows = 2000;
 
 /** A tensor of one's own on a device. */
 export interface Place extends Handle {

@@ -1,12 +1,12 @@
 /** The CPU: graphs by ONNX Runtime, the training state in WebAssembly memory that the runtime reads and writes in place. */
 import { sameShape, type Shape, show } from "../tensor/shape.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
-import type { AdamWOptions, Allocation, Backend, State } from "./backend.ts";
+import { type AdamWOptions, type Allocation, type Backend, cachedRows, type State } from "./backend.ts";
 import { compile, type ExecutableOptions } from "./executable.ts";
 import { allocateBlocks, type Block } from "./memory.ts";
 
 export function cpu(options: ExecutableOptions = {}): Backend {
-  return { name: "cpu", compile: (outputs) => compile(outputs, options), allocate };
+  return { name: "cpu", cachedRows, compile: (outputs) => compile(outputs, options), allocate };
 }
 
 /**

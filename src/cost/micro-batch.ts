@@ -1,5 +1,7 @@
 /** How many images one run of the graph takes: a matter of memory and time, not of the result. */
 import { totalmem } from "node:os";
+import { cachedRows } from "../backend/backend.ts";
+import { partOf } from "../step/micro-batches.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import { type ResolvedStage, resolveStage } from "../recipe/stage.ts";
 import { stageWork } from "./work.ts";
@@ -47,10 +49,9 @@ export function autoMicroBatch(stage: ResolvedStage, memory: number = machineByt
   return microBatch;
 }
 
-/** The largest micro-batch of about 1,500 rows (images × tokens), which keep the activations in cache. */
+/** The largest micro-batch whose rows (images × tokens) a processor has in its caches. */
 export function microBatchFor(batch: number, rowsPerImage: number): number {
-  const sizes = Array.from({ length: batch }, (_, i) => i + 1).filter((size) => batch % size === 0);
-  return sizes.findLast((size) => size * rowsPerImage <= 2000) ?? 1;
+  return partOf(batch, rowsPerImage, cachedRows);
 }
 
 /** The largest micro-batch that keeps activations in cache, whatever memory there is. */

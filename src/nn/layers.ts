@@ -1,5 +1,4 @@
 import { sizeOf } from "../tensor/shape.ts";
-import { tensor } from "../tensor/tensor.ts";
 import * as op from "../graph/ops/index.ts";
 import { recomputed } from "../graph/recompute.ts";
 import type { Value } from "../graph/value.ts";
@@ -58,42 +57,21 @@ export function attention(p: Scope, x: Value, { heads, weightInit, queries, onWe
   const channels = width / heads;
   const init = weightInit ?? xavierUniform();
   const weight = p.at("qkv").parameter("weight", [3 * width, width], init);
-  const bias = withoutKeyBias(p.at("qkv").parameter("bias", [3 * width], zeros), width);
-
-  let q: Value, k: Value, v: Value; // each [B, heads, N or asked, channels]
-  if (asked === tokens) {
-    const split = op.reshape(project(x, weight, bias), [batch, tokens, 3, heads, channels]);
-    const parts = op.transpose(split, [2, 0, 3, 1, 4]);
-    [q, k, v] = [0, 1, 2].map((i) => op.reshape(op.slice(parts, 0, i, i + 1), [batch, heads, tokens, channels])) as [
-      Value,
-      Value,
-      Value,
-    ];
-  } else {
-    const rows = (start: number, end: number, z: Value) =>
-      project(z, op.slice(weight, 0, start * width, end * width), op.slice(bias, 0, start * width, end * width));
-    const split = op.reshape(rows(1, 3, x), [batch, tokens, 2, heads, channels]);
-    const parts = op.transpose(split, [2, 0, 3, 1, 4]);
-    [k, v] = [0, 1].map((i) => op.reshape(op.slice(parts, 0, i, i + 1), [batch, heads, tokens, channels])) as [
-      Value,
-      Value,
-    ];
-    const asking = op.reshape(rows(0, 1, op.slice(x, 1, 0, asked)), [batch, asked, heads, channels]);
-    q = op.transpose(asking, [0, 2, 1, 3]);
-  }
+  const bias = p.at("qkv").parameter("bias", [3 * width], zeros);
+  // One product each: three results that need not be cut apart, nor their gradients put together.
+  const part = (i: number, z: Value) => {
+    const [rows, shift] = [weight, bias].map((all) => op.slice(all, 0, i * width, (i + 1) * width)) as [Value, Value];
+    // The bias of the keys adds the same number to all scores of a query, which softmax ignores: its gradient is exactly
+    // zero. Computed, it would be rounding noise that Adam turns into full-size steps, so it is left out.
+    const projected = project(z, rows, i === 1 ? op.stopGradient(shift) : shift);
+    return op.transpose(op.reshape(projected, [batch, -1, heads, channels]), [0, 2, 1, 3]);
+  };
+  const q = part(0, asked === tokens ? x : op.slice(x, 1, 0, asked)); // [B, heads, asked, channels]
+  const [k, v] = [part(1, x), part(2, x)]; // [B, heads, N, channels]
   const weights = op.softmax(op.matmul(q, k, { transB: true, alpha: channels ** -0.5 })); // [B, heads, asked, N]
   onWeights?.(weights);
   const mixed = op.reshape(op.transpose(op.matmul(weights, v), [0, 2, 1, 3]), [batch, asked, width]);
   return linear(p.at("proj"), mixed, width);
-}
-
-/**
- * The bias of the keys adds the same number to all scores of a query, which softmax ignores: its gradient is exactly
- * zero. Computed, it would be rounding noise that Adam turns into full-size steps, so it is left out of the computation.
- */
-function withoutKeyBias(bias: Value, width: number): Value {
-  const mask = Float32Array.from({ length: 3 * width }, (_, i) => (i >= width && i < 2 * width ? 0 : 1));
-  return op.mul(bias, op.constant(tensor("float32", [3 * width], mask)));
 }
 
 /** Two linear layers with GELU between them. */

@@ -14,7 +14,7 @@ import type { Scope, Variable } from "../nn/scope.ts";
 import type { Collective } from "../collective/collective.ts";
 import type { Objective, Values } from "../objectives/objective.ts";
 import { trace, traceParts } from "./graphs.ts";
-import { type Fields, type MicroBatches, microBatchOf, type Samples } from "./micro-batches.ts";
+import { cachedPart, type Fields, type MicroBatches, microBatchOf, type Samples } from "./micro-batches.ts";
 import { compileProgram, port, type Results } from "./ports.ts";
 import { deviceRows, hostRows } from "./rows.ts";
 
@@ -57,7 +57,10 @@ async function meanOfMicroBatches(
   objective: Objective,
   { backend, microBatches: { size, count }, isFrozen, recompute = false, collective }: GradientOptions,
 ): Promise<Gradient> {
-  const { scope, loss, metrics, trainable } = trace(objective, size, { recompute });
+  const { scope, loss, metrics, trainable } = trace(objective, size, {
+    recompute,
+    part: cachedPart(backend, objective, size),
+  });
   const targets = trainable.filter(({ name }) => !isFrozen(name));
   const derivatives = grad(
     op.mul(loss, 1 / (count * collective.size)),
@@ -98,7 +101,8 @@ async function wholeLoss(
   { backend, microBatches: { size, count, passes }, isFrozen, recompute = false, collective }: GradientOptions,
 ): Promise<Gradient> {
   const { rank, size: ranks } = collective;
-  const options = { microBatch: size, batch: size * count * ranks, isFrozen, recompute };
+  const part = cachedPart(backend, objective, size);
+  const options = { microBatch: size, part, batch: size * count * ranks, isFrozen, recompute };
   const { scope, encoded, loss, metrics, trainable, ofLoss, cotangents, ofRows } = traceParts(objective, options);
   const needed = Object.keys(cotangents);
 

@@ -6,11 +6,14 @@ import { Scope, type Variable } from "../nn/scope.ts";
 import type { Objective, Values } from "../objectives/objective.ts";
 import { port } from "./ports.ts";
 
-/** The graph of an objective on `batch` samples, before it is differentiated; `trainable` may have a gradient. */
-export function trace(objective: Objective, batch: number, { recompute = false } = {}) {
+/**
+ * The graph of an objective on `batch` samples, before it is differentiated; `trainable` may have a gradient. Encoded
+ * `part` by part within it (default: in one piece).
+ */
+export function trace(objective: Objective, batch: number, { recompute = false, part = batch } = {}) {
   const scope = new Scope("", undefined, { recompute });
   const scalars = scalarsOf(objective);
-  const encoded = objective.encode(scope, fieldsOf(objective, batch), scalars);
+  const encoded = encodeInParts(objective, scope, fieldsOf(objective, batch), scalars, part);
   const { loss, metrics = {} } = objective.loss(scope, encoded, scalars);
   return { scope, loss, metrics, trainable: trainableOf(objective, scope.variables.values()) };
 }
@@ -18,6 +21,8 @@ export function trace(objective: Objective, batch: number, { recompute = false }
 /** Of how many samples, and how, a step is traced in parts. */
 export interface PartsOptions {
   readonly microBatch: number;
+  /** Samples that are encoded at a time within the micro-batch (default: all). */
+  readonly part?: number;
   /** Whose rows the loss compares; a multiple of the micro-batch. */
   readonly batch: number;
   /** Which parameters get no gradient. */
@@ -31,10 +36,10 @@ export interface PartsOptions {
  * have something to learn, by name); and `ofRows`, the gradients of what encoded a micro-batch, from ports `cotangent`.
  */
 export function traceParts(objective: Objective, options: PartsOptions) {
-  const { microBatch, batch, isFrozen, recompute = false } = options;
+  const { microBatch, part = microBatch, batch, isFrozen, recompute = false } = options;
   const scope = new Scope("", undefined, { recompute });
   const scalars = scalarsOf(objective);
-  const encoded = objective.encode(scope, fieldsOf(objective, microBatch), scalars);
+  const encoded = encodeInParts(objective, scope, fieldsOf(objective, microBatch), scalars, part);
   const rows = mapValues(encoded, ({ shape: [lead, ...rest] }, name) =>
     port("encoded", name, [(lead! / microBatch) * batch, ...rest]),
   );
@@ -63,6 +68,28 @@ export function traceParts(objective: Objective, options: PartsOptions) {
     cotangents,
     ofRows,
   };
+}
+
+/**
+ * What an objective encodes from `fields`, `part` samples at a time: the same rows, whose activations are small enough for
+ * the processor's caches.
+ */
+function encodeInParts(objective: Objective, scope: Scope, fields: Values, scalars: Values, part: number): Values {
+  const batch = Object.values(fields)[0]!.shape[0]!;
+  const starts = Array.from({ length: batch / part }, (_, i) => i * part);
+  const parts = starts.map((start) =>
+    objective.encode(
+      scope,
+      mapValues(fields, (field) => op.slice(field, 0, start, start + part)),
+      scalars,
+    ),
+  );
+  // The leading axis counts samples, or view after view the samples of each.
+  return mapValues(parts[0]!, ({ shape: [lead, ...rest] }, name) => {
+    const views = lead! / part;
+    const rows = parts.map((each) => op.reshape(each[name]!, [views, part, ...rest]));
+    return op.reshape(op.concat(rows, 1), [views * batch, ...rest]);
+  });
 }
 
 /** The inputs of a graph of `batch` samples, by field. */

@@ -1,6 +1,7 @@
 /** How a batch is cut into what one run of the graph takes, and put together again. */
 import { sizeOf } from "../tensor/shape.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
+import type { Backend } from "../backend/backend.ts";
 import type { Collective } from "../collective/collective.ts";
 import type { Objective } from "../objectives/objective.ts";
 
@@ -33,6 +34,22 @@ export function cut(
   let count = Math.ceil(shard / microBatch);
   while (shard % count !== 0) count++;
   return { size: shard / count, count, passes: coupled && count > 1 ? 2 : 1 };
+}
+
+/** The largest part of a batch, and divisor of it, of at most `limit` rows (images × tokens). */
+export function partOf(batch: number, rowsPerImage: number, limit: number): number {
+  const sizes = Array.from({ length: batch }, (_, i) => i + 1).filter((size) => batch % size === 0);
+  return sizes.findLast((size) => size * rowsPerImage <= limit) ?? 1;
+}
+
+/** The runtime takes long to open a graph of many nodes. */
+const mostParts = 8;
+
+/** How many samples of a micro-batch are encoded at a time, so that their activations lie in the caches of the processor. */
+export function cachedPart({ cachedRows = Infinity }: Backend, { tokens }: Objective, microBatch: number): number {
+  let part = partOf(microBatch, tokens, cachedRows);
+  while (microBatch % part !== 0 || microBatch / part > mostParts) part++;
+  return part;
 }
 
 /** The fields of micro-batch `i`. `offset`: of the number by which a second pass asks for it. */

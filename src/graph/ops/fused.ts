@@ -2,7 +2,7 @@
 import { normalizeAxis, show, sizeOf } from "../../tensor/shape.ts";
 import { tensor } from "../../tensor/tensor.ts";
 import { apply, type Op, type Value } from "../value.ts";
-import { add, erf, exp, mul, sub } from "./elementwise.ts";
+import { add, div, erf, exp, mul, sub } from "./elementwise.ts";
 import { reshape } from "./movement.ts";
 import { reduceMean, reduceSum } from "./reduce.ts";
 import { item } from "./source.ts";
@@ -44,11 +44,12 @@ export function gelu(x: Value): Value {
 const geluOp: Op = {
   name: "Gelu",
   infer: ([x]) => x!,
-  // d(x Φ(x)) = (Φ(x) + x φ(x)) dx, with Φ(x) = (1 + erf(x/√2))/2 and φ(x) = exp(-x²/2)/√(2π)
+  // d(x Φ(x)) = (Φ(x) + x φ(x)) dx, with u = x/√2: Φ(x) = (1 + erf(u))/2 and x φ(x) = u/exp(u²)/√π, which is 0 where exp
+  // overflows. Every operation is a pass over memory.
   vjp: (dy, { inputs: [x] }) => {
-    const cumulative = mul(add(erf(mul(x!, Math.SQRT1_2)), 1), 0.5);
-    const density = mul(exp(mul(mul(x!, x!), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-    return [mul(dy, add(cumulative, mul(x!, density)))];
+    const u = mul(x!, Math.SQRT1_2);
+    const cumulative = mul(add(erf(u), 1), 0.5);
+    return [mul(dy, add(cumulative, mul(div(u, exp(mul(u, u))), 1 / Math.sqrt(Math.PI))))];
   },
 };
 

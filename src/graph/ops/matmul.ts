@@ -87,8 +87,15 @@ export const gemmOp: Op<GemmAttrs> = {
     transB ? gemm(dy, a!, { transA: true, transB: transA }) : gemm(a!, dy, { transA: !transA }),
     dy,
   ],
-  lower: (emit, inputs, { attrs: { transA, transB } }) =>
-    emit.node("Gemm", inputs, { transA: Number(transA), transB: Number(transB) }),
+  lower: (emit, inputs, y) => {
+    const { shape, inputs: operands, attrs } = y;
+    const [a, b, c] = inputs as [string, string, string?];
+    const product = { transA: Number(attrs.transA), transB: Number(attrs.transB) };
+    // The runtime spreads a bias over the result on one thread before it multiplies on all of them; Add has all of them.
+    const spread = c !== undefined && sizeOf(operands[2]!.shape) < sizeOf(shape);
+    if (emit.target !== "cpu" || !spread) return emit.node("Gemm", inputs, product);
+    return emit.node("Add", [emit.node("Gemm", [a, b], product), c]);
+  },
 };
 
 function product(

@@ -1,8 +1,8 @@
+import { allocate } from "../../tensor/dtype.ts";
 import { normalizeAxis, type Shape, sameShape, show, sizeOf } from "../../tensor/shape.ts";
 import { tensor } from "../../tensor/tensor.ts";
 import { apply, type Op, type Value } from "../value.ts";
-import { moved } from "./device.ts";
-import { full } from "./source.ts";
+import { moved, toDevice } from "./device.ts";
 
 /** The same elements in another shape; one axis may be -1. */
 export function reshape(x: Value, shape: Shape): Value {
@@ -73,21 +73,36 @@ const sliceOp: Op<{ axis: number; start: number; end: number }> = {
       throw new Error(`${start} to ${end} is not a range of axis ${axis} of ${show(x!.shape)}`);
     return { dtype: x!.dtype, shape: x!.shape.map((n, i) => (i === axis ? end - start : n)) };
   },
-  vjp: (dy, { inputs: [x], attrs: { axis, start, end } }) => {
-    const zeros = (n: number) =>
-      full(
-        dy.shape.map((m, i) => (i === axis ? n : m)),
-        0,
-        dy.dtype,
-      );
-    const length = x!.shape[axis]!;
-    const parts = [...(start > 0 ? [zeros(start)] : []), dy, ...(end < length ? [zeros(length - end)] : [])];
-    return [concat(parts, axis)];
-  },
+  vjp: (dy, { inputs: [x], attrs: { axis, start } }) => [pad(dy, axis, start, x!.shape[axis]!)],
   lower: (emit, inputs, y) => {
     const { axis, start, end } = y.attrs;
     const range = () => [[start], [end], [axis]].map((list) => emit.constant(integers(list)));
     return moved(emit, inputs, y, ([x]) => emit.node("Slice", [x!, ...range()]));
+  },
+};
+
+/** x as the elements from `start` on of an axis of length `length`, zeros before and after: what a slice leaves behind. */
+export function pad(x: Value, axis: number, start: number, length: number): Value {
+  return apply(padOp, [x], { axis: normalizeAxis(axis, x.shape.length), start, length });
+}
+export const padOp: Op<{ axis: number; start: number; length: number }> = {
+  name: "Pad",
+  infer: ([x], { axis, start, length }) => {
+    if (!(start >= 0 && start + x!.shape[axis]! <= length))
+      throw new Error(`${show(x!.shape)} does not fit from ${start} on into ${length} on axis ${axis}`);
+    return { dtype: x!.dtype, shape: x!.shape.map((n, i) => (i === axis ? length : n)) };
+  },
+  vjp: (dy, { inputs: [x], attrs: { axis, start } }) => [slice(dy, axis, start, start + x!.shape[axis]!)],
+  lower: (emit, inputs, { dtype, inputs: [x], attrs: { axis, start, length } }) => {
+    const rest = length - start - x!.shape[axis]!;
+    const at = (n: number) => x!.shape.map((_, i) => (i === axis ? n : 0));
+    if (emit.target !== "device")
+      return emit.node("Pad", [inputs[0]!, emit.constant(integers([...at(start), ...at(rest)]))]);
+    const zeros = (n: number) => {
+      const shape = x!.shape.map((m, i) => (i === axis ? n : m));
+      return n === 0 ? [] : [emit.constant(toDevice(tensor(dtype, shape, allocate(dtype, sizeOf(shape)))))];
+    };
+    return emit.node("Concat", [...zeros(start), inputs[0]!, ...zeros(rest)], { axis });
   },
 };
 
