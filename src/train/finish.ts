@@ -46,7 +46,7 @@ export function describeFinish({ stage, from, to, planned }: Finish, names: read
       ? `after stage ${stage}`
       : `at step ${to} of ${planned} of stage ${stage}, annealed from step ${from}`;
   if (left.length === 0) return where;
-  return `${where}; ${left.length === 1 ? "stage" : "stages"} ${left.join(", ")} left out`;
+  return `${where}; ${left.length === 1 ? `stage ${left[0]} is` : `stages ${left.join(", ")} are`} left out`;
 }
 
 /** Whether a stopped run has taken steps that can be finished, and nobody has asked for it yet. */

@@ -141,7 +141,7 @@ it("stops on Ctrl-C, and is finished early", async () => {
   const finished = await layergraft(["pretrain", "--resume", "--finish", "--out", out]);
   expect([finished.code, finished.stderr]).toEqual([0, ""]);
   const { from, to } = readFinish(out)!;
-  const where = `at step ${to} of 4000 of stage mim, annealed from step ${from}; stage cl left out`;
+  const where = `at step ${to} of 4000 of stage mim, annealed from step ${from}; stage cl is left out`;
   expect(finished.stdout).toContain(`this run finishes early, ${where}\n`);
   expect(finished.stdout).toMatch(/accuracy, % +random encoder +raw pixels +after MIM +chance/);
   expect(listCheckpoints(out).filter(({ final }) => final)).toMatchObject([{ stage: "mim", step: to }]);

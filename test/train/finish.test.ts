@@ -50,7 +50,7 @@ describe("a run that is finished early in its first stage", () => {
   });
 
   it("tells where it ends and what is left out, now and in the notes", () => {
-    const value = "at step 45 of 60 of stage mim, annealed from step 40; stage cl left out";
+    const value = "at step 45 of 60 of stage mim, annealed from step 40; stage cl is left out";
     expect(readNotes(out).facts).toEqual([{ name: "Finished early", value }]);
     expect(events.find(({ kind }) => kind === "note")).toEqual({
       kind: "note",
@@ -111,7 +111,7 @@ describe("a run that is finished early", () => {
     const before = finalHashes(out);
     const events = await finish(out);
     expect(events.map(({ kind }) => kind)).toEqual(["started", "note", "done"]);
-    expect(events[1]).toMatchObject({ text: "this run finishes early, after stage mim; stage cl left out" });
+    expect(events[1]).toMatchObject({ text: "this run finishes early, after stage mim; stage cl is left out" });
     expect(finalHashes(out)).toEqual(before);
     await expect(finish(out)).rejects.toThrow("has finished");
   });
