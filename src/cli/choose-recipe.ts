@@ -90,6 +90,7 @@ async function forImages(
     fixTo,
     freshEnd,
     l1Anchor,
+    schedule,
     knn: watch,
   } = options;
   const [given, endFrom] = [checkpoint("parent", options.parent), checkpoint("end-from", options.endFrom)];
@@ -103,8 +104,8 @@ async function forImages(
   const recipe = automatic({
     data,
     method: name,
-    mim: defined({ objective: options.mim, maskRatio, ...(normPix === false ? { normPix } : {}) }),
-    cl: defined({ objective: options.cl, temperature, momentum, patchDrop: patchDropOf(options) }),
+    mim: defined({ objective: options.mim, schedule, maskRatio, ...(normPix === false ? { normPix } : {}) }),
+    cl: defined({ objective: options.cl, schedule, temperature, momentum, patchDrop: patchDropOf(options) }),
     graft: defined({ rates, layerDecay, fixTo, freshEnd, endFrom, l1Anchor }),
     images: source.length,
     shortSide: await typicalShortSide(source),

@@ -7,7 +7,7 @@ import { clNames, mimNames } from "../objectives/kinds.ts";
 import { openRun } from "../run/folder.ts";
 import { addNotes } from "../run/notes.ts";
 import { joinPretrain } from "../train/pretrain.ts";
-import { defineRecipe, type Recipe } from "../recipe/recipe.ts";
+import { defineRecipe, type Recipe, schedules } from "../recipe/recipe.ts";
 import { tasksOf } from "../measure/tasks.ts";
 import { methods } from "../methods/methods.ts";
 import { paperRecipes } from "../methods/paper.ts";
@@ -24,6 +24,7 @@ import { runFrom } from "./start.ts";
 interface Options extends RecipeOptions {
   readonly out?: string;
   readonly resume: boolean;
+  readonly finish: boolean;
   readonly dryRun: boolean;
   readonly json: boolean;
 }
@@ -42,6 +43,12 @@ export function pretrainCommand(): Command {
     .option("--micro-batch <n>", "images per run of the graph: a number that divides the batch, or auto", wholeOrAuto)
     .option("--recompute", "compute each block again in the backward pass: about half of the activations' memory")
     .option("--learning-rate <rate>", "peak, for a batch of 256", positive)
+    .addOption(
+      new Option(
+        "--schedule <name>",
+        "of the learning rate; constant: annealed in the last tenth (default: cosine)",
+      ).choices(schedules),
+    )
     .option("--hours <n>", "time to aim for when --epochs is not given (default: 8)", positive)
     .option("--seed <n>", "same seed, same result", whole(0))
     .addOption(deviceOrAutoOption())
@@ -53,6 +60,7 @@ export function pretrainCommand(): Command {
     .option("--heads <n>", "of the encoder in --init, where its file cannot tell", whole())
     .option("--parent <checkpoint>", "the encoder in this file takes the place of the first of two stages")
     .option("--resume", "go on with the run in --out from its newest checkpoint", false)
+    .option("--finish", "with --resume: anneal in a tenth of the steps so far and end there, no stage after it", false)
     .option("--set <key=value>", "any setting of the recipe, e.g. stages.0.epochs=50; may be repeated", setting)
     .option("--dry-run", "print the settings and stop (plan says what they cost, rehearse takes real steps)", false)
     .option("--json", "print events as JSON, one a line", false)
@@ -81,11 +89,13 @@ export function pretrainCommand(): Command {
         "\nExamples:\n  layergraft pretrain photos\n  layergraft pretrain photos --model vit-small/16 --epochs 100 --out runs/photos\n" +
         "  layergraft pretrain photos --recipe mim-to-cl --parent runs/photos/checkpoints/1-mim-00000400.final.safetensors\n" +
         "  layergraft pretrain photos --init mae_pretrain_vit_base.pth\n" +
-        "  layergraft pretrain --resume --out runs/photos\n  layergraft pretrain more-photos --init runs/photos/checkpoints/2-cl-00000400.final.safetensors",
+        "  layergraft pretrain --resume --out runs/photos\n  layergraft pretrain --resume --finish --out runs/photos\n  layergraft pretrain more-photos --init runs/photos/checkpoints/2-cl-00000400.final.safetensors",
     )
     .action(async (images: string | undefined, options: Options) => {
       const output = createOutput({ json: options.json });
       const command = `layergraft ${process.argv.slice(2).join(" ")}`;
+      if (options.finish && !options.resume)
+        throw new Error("--finish ends a run that was stopped before its end: give --resume and --out, too");
       const { rank } = launched() ?? { rank: 0 };
       // all but the first process of a job are silent: it has the recipe, the run folder and the report
       if (rank > 0) {
@@ -136,6 +146,7 @@ async function resumeRun(images: string | undefined, { out, ...options }: Option
     "microBatch",
     "recompute",
     "learningRate",
+    "schedule",
     "hours",
     "seed",
     "threads",
@@ -150,7 +161,10 @@ async function resumeRun(images: string | undefined, { out, ...options }: Option
     );
   const command = `layergraft ${process.argv.slice(2).join(" ")}`;
   const device = await resolveDevice(options.device, defineRecipe(openRun(out).recipe), output);
-  const { recipe, finished } = await trainWithProgress({ out, resume: true, device, command }, output);
+  const { recipe, finished } = await trainWithProgress(
+    { out, resume: true, finish: options.finish, device, command },
+    output,
+  );
   if (finished) await finishRun(out, recipe, output);
 }
 

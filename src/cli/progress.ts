@@ -65,7 +65,7 @@ export function createOutput({
         const number = (name: string) => Number(event.row[name]);
         if (event.row["knn.accuracy"] !== undefined) knn = number("knn.accuracy");
         const parts = [
-          `${stage.name.padEnd(4)} ${bar(step / stage.steps)} epoch ${number("epoch").toFixed(1)}/${stage.epochs}`,
+          `${stage.name.padEnd(4)} ${bar(step / stage.steps)} epoch ${number("epoch").toFixed(1)}/${Number(stage.epochs.toFixed(2))}`,
           `loss ${number("loss").toFixed(4)}`,
           ...(knn === undefined ? [] : [`k-NN ${(100 * knn).toFixed(1)} %`]),
           `${Math.round(number("imagesPerSecond")).toLocaleString("en")} images/s`,

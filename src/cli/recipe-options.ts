@@ -3,6 +3,7 @@ import type { Device } from "../backend/device.ts";
 import type { ClName, MimName } from "../objectives/kinds.ts";
 import { methods, type Method } from "../methods/methods.ts";
 import { paperMethod, paperRecipes } from "../methods/paper.ts";
+import type { Schedule } from "../recipe/recipe.ts";
 import type { Setting } from "./options.ts";
 
 export interface RecipeOptions {
@@ -16,6 +17,7 @@ export interface RecipeOptions {
   readonly microBatch?: number | "auto";
   readonly recompute?: boolean;
   readonly learningRate?: number;
+  readonly schedule?: Schedule;
   readonly hours?: number;
   readonly seed?: number;
   readonly device?: Device | "auto";
@@ -43,7 +45,7 @@ export interface RecipeOptions {
 }
 
 /** What a method chooses for the images, and a recipe says for itself; a batch can be changed all the same. */
-export const sizeOptions = ["model", "imageSize", "patchSize", "epochs", "learningRate", "hours"] as const;
+export const sizeOptions = ["model", "imageSize", "patchSize", "epochs", "learningRate", "schedule", "hours"] as const;
 /** The same of losses and graft. */
 export const methodOptions = [
   ...([

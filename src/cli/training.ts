@@ -5,6 +5,7 @@ import { launched } from "../collective/launch.ts";
 import { drawPictures } from "../measure/pictures.ts";
 import { writeReport } from "../report/report.ts";
 import type { TrainEvent } from "../train/events.ts";
+import { canFinish } from "../train/finish.ts";
 import { pretrain, type PretrainOptions, type PretrainResult } from "../train/pretrain.ts";
 import { interruptible } from "./interrupt.ts";
 import { measure } from "./measure.ts";
@@ -19,7 +20,9 @@ export async function trainWithProgress(options: PretrainOptions, output: Output
   const stopping = () => output.say("stopping after this step; press Ctrl-C again to end at once");
   const result = await interruptible(stopping, (signal) => pretrain({ ...options, onEvent, signal }));
   if (!result.finished) {
-    output.say(`saved; go on with: layergraft pretrain --resume --out ${options.out}`);
+    const { out } = options;
+    const early = canFinish(out) ? `; or finish early: layergraft pretrain --resume --finish --out ${out}` : "";
+    output.say(`saved; go on with: layergraft pretrain --resume --out ${out}${early}`);
     process.exitCode = 130;
   }
   return result;

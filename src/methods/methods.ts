@@ -15,7 +15,7 @@ import { type ClInput, type ClName, type MimInput, type MimName, takes } from ".
 import type { PatchDrop } from "../objectives/mocov3.ts";
 import { patchCount, type VitConfig } from "../nn/vit.ts";
 import { layerDecay, lower, type RateRule, stages, upper } from "../optim/groups.ts";
-import type { RecipeInput } from "../recipe/recipe.ts";
+import type { RecipeInput, Schedule } from "../recipe/recipe.ts";
 
 /** What each method does, by name. */
 export const methods = {
@@ -54,6 +54,8 @@ export interface StageOptions {
   /** For a batch of 256 (paper: 1.5e-4 in both stages; small models and short runs take more). */
   readonly learningRate: number;
   readonly warmup?: number;
+  /** Of the learning rate after the warm-up (default and paper: cosine); a constant one is annealed in the last tenth. */
+  readonly schedule?: Schedule;
 }
 
 export interface MimOptions extends StageOptions {
@@ -265,13 +267,14 @@ function clViews(model: VitConfig, { views, patchDrop }: ClOptions): Record<stri
   };
 }
 
-function timing({ epochs, batch, microBatch, learningRate, warmup }: StageOptions) {
+function timing({ epochs, batch, microBatch, learningRate, warmup, schedule }: StageOptions) {
   return {
     epochs,
     batch,
     learningRate,
     microBatch: microBatch ?? batch,
     warmup: warmup ?? Math.min(40, 0.1 * epochs), // paper: 40 epochs; a short run cannot spend that
+    ...(schedule === undefined ? {} : { schedule }),
   };
 }
 

@@ -19,6 +19,10 @@ const modelSchema = z.strictObject({
   heads: positive,
 });
 
+/** What the learning rate does after the warm-up. */
+export const schedules = ["cosine", "constant"] as const;
+export type Schedule = (typeof schedules)[number];
+
 /** Where the first values of a stage's parameters come from; later entries overwrite earlier ones. */
 const initSchema = z.strictObject({
   stage: z.string().optional().describe("an earlier stage of this run"),
@@ -70,6 +74,13 @@ const stageSchema = z
     learningRate: z.number().positive().describe("at the peak, for a batch of 256; scaled by batch / 256"),
     minLearningRate: z.number().min(0).default(0).describe("at the end, scaled alike"),
     warmup: z.number().min(0).describe("epochs"),
+    schedule: z
+      .enum(schedules)
+      .default("cosine")
+      .describe("of the learning rate after the warm-up: falling all the way, or constant until it is annealed"),
+    anneal: share
+      .default(0.1)
+      .describe("share of the steps: in the last ones a constant rate falls, in as many more a run is finished early"),
     optimizer: z.strictObject({
       kind: z.literal("adamw"),
       betas: z.tuple([share, share]),
@@ -108,7 +119,11 @@ const stageSchema = z
       path: ["monitors"],
     },
   )
-  .refine((stage) => stage.warmup < stage.epochs, { error: "warmup must be shorter than epochs", path: ["warmup"] });
+  .refine((stage) => stage.warmup < stage.epochs, { error: "warmup must be shorter than epochs", path: ["warmup"] })
+  .refine((stage) => stage.schedule === "cosine" || stage.warmup <= (1 - stage.anneal) * stage.epochs, {
+    error: "warmup and the share that is annealed must fit into epochs",
+    path: ["anneal"],
+  });
 
 export const recipeSchema = z
   .strictObject({

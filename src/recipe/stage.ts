@@ -4,7 +4,7 @@ import type { VitConfig } from "../nn/vit.ts";
 import type { Backend } from "../backend/backend.ts";
 import type { Device } from "../backend/device.ts";
 import { openBackend } from "../backend/open.ts";
-import { scaleByBatch, warmupCosine } from "../optim/schedules.ts";
+import { scaleByBatch, straight, warmupConstant, warmupCosine } from "../optim/schedules.ts";
 import type { CenterView } from "../data/augmentation/views.ts";
 import { type Loader, openLoader } from "../data/batches/loader.ts";
 import type { SourceSpec } from "../data/sources/open.ts";
@@ -13,6 +13,7 @@ import { createObjective, lossesIn, type ObjectiveSpec } from "../objectives/kin
 import type { Objective } from "../objectives/objective.ts";
 import { cut, type Samples } from "../step/micro-batches.ts";
 import { createStep, type Step } from "../step/step.ts";
+import type { Finish } from "../run/finish.ts";
 import type { Recipe, Stage } from "./recipe.ts";
 
 /** A stage of a recipe, whose objective is known and which has taken over what all stages share. */
@@ -32,6 +33,8 @@ export interface ResolvedStage extends Omit<Stage, "objective"> {
     readonly maxBadShare: number;
     readonly cacheMegabytes: number;
   };
+  /** Where it is annealed and ends, when the run is finished early. */
+  readonly finish?: Finish;
 }
 
 export function resolveStage(recipe: Recipe, { objective: spec, ...stage }: Stage): ResolvedStage {
@@ -53,6 +56,12 @@ export function resolveStage(recipe: Recipe, { objective: spec, ...stage }: Stag
 
 export function resolveStages(recipe: Recipe): readonly ResolvedStage[] {
   return recipe.stages.map((stage) => resolveStage(recipe, stage));
+}
+
+/** The stages of a run that is finished early: none after the one that is annealed. */
+export function finishedEarly(stages: readonly ResolvedStage[], finish: Finish): readonly ResolvedStage[] {
+  const last = stages.findIndex(({ name }) => name === finish.stage);
+  return stages.slice(0, last + 1).map((stage, i) => (i === last ? { ...stage, finish } : stage));
 }
 
 /** The stage trained by another objective on the same images. */
@@ -124,12 +133,37 @@ export function rateAt(
     batch,
     epochs: total,
     warmup,
+    schedule,
+    anneal,
     ...rates
-  }: Pick<Stage, "batch" | "epochs" | "warmup" | "learningRate" | "minLearningRate">,
+  }: Pick<Stage, "batch" | "epochs" | "warmup" | "schedule" | "anneal" | "learningRate" | "minLearningRate">,
   epoch: number,
 ): { rate: number; progress: number } {
   const [peak, end] = [scaleByBatch(rates.learningRate, batch), scaleByBatch(rates.minLearningRate, batch)];
-  return { rate: warmupCosine(epoch, { peak, warmup, total, end }), progress: epoch / total };
+  const rate =
+    schedule === "cosine"
+      ? warmupCosine(epoch, { peak, warmup, total, end })
+      : warmupConstant(epoch, { peak, warmup, total, anneal, end });
+  return { rate, progress: epoch / total };
+}
+
+/**
+ * The same before step number `step`, counted from 0. In a stage that is finished early both go straight from where they
+ * stood to their ends, so that what follows the progress, as MoCo v3's momentum does, does not jump and ends where it should.
+ */
+export function scheduleAt(
+  stage: ResolvedStage,
+  step: number,
+  stepsPerEpoch: number,
+): { rate: number; progress: number } {
+  const { finish, minLearningRate, batch } = stage;
+  if (finish === undefined || step < finish.from) return rateAt(stage, step / stepsPerEpoch);
+  const start = rateAt(stage, finish.from / stepsPerEpoch);
+  const share = (step - finish.from) / (finish.to - finish.from);
+  return {
+    rate: straight(share, start.rate, scaleByBatch(minLearningRate, batch)),
+    progress: straight(share, start.progress, 1),
+  };
 }
 
 /**
@@ -139,6 +173,6 @@ export function rateAt(
 export const farEpoch = 2 ** 21;
 
 /** Optimizer steps of a stage. */
-export function stepsOf({ epochs }: Pick<Stage, "epochs">, stepsPerEpoch: number): number {
-  return Math.max(1, Math.round(epochs * stepsPerEpoch));
+export function stepsOf({ epochs, finish }: Pick<ResolvedStage, "epochs" | "finish">, stepsPerEpoch: number): number {
+  return finish?.to ?? Math.max(1, Math.round(epochs * stepsPerEpoch));
 }

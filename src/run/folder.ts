@@ -6,6 +6,7 @@
  *     metrics.jsonl      one row per logged step         evaluation.json, conflict.json, notes.json, report.html
  *     events.out.tfevents.*   the same, for TensorBoard  layers.json, analysis.json, confusion.json, fine-tuned/
  *     start.safetensors  what a run started from, where the weights came from elsewhere
+ *     finish.json        where a run ends that is finished early
  */
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";

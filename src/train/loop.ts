@@ -8,11 +8,12 @@ import { withPlan } from "../graft/measure.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import {
   createStageStep,
+  finishedEarly,
   openStageLoader,
-  rateAt,
   type ResolvedStage,
   resolveStages,
   samplesOf,
+  scheduleAt,
   stepsOf,
 } from "../recipe/stage.ts";
 import { NonFiniteError } from "../step/step.ts";
@@ -39,8 +40,10 @@ export async function train(dir: string, recipe: Recipe, options: TrainOptions):
   try {
     await recorder.begin();
     const position = await fromFirst(collective, () => recorder.position);
+    const finish = await fromFirst(collective, () => recorder.finish ?? null);
+    const stages = resolveStages(recipe);
     let finished = true;
-    for (const [index, stage] of resolveStages(recipe).entries()) {
+    for (const [index, stage] of (finish === null ? stages : finishedEarly(stages, finish)).entries()) {
       if (index < position.stage || !finished) continue;
       const plan = await fromFirst(collective, async () => (await recorder.plan(stage)) ?? null);
       const planned = plan === null ? stage : withPlan(stage, plan);
@@ -76,7 +79,7 @@ async function trainStage(
     from,
     to: steps,
     samples: (i: number) => samplesOf(loader, i),
-    at: (i: number) => rateAt(stage, i / stepsPerEpoch),
+    at: (i: number) => scheduleAt(stage, i, stepsPerEpoch),
   };
 
   const exchange = statusExchange(collective);

@@ -12,6 +12,7 @@ import { writeSamples } from "../run/samples.ts";
 import type { Command, Report } from "./child.ts";
 import { layerRates } from "../graft/layer-rates.ts";
 import type { TrainEvent } from "./events.ts";
+import { decideFinish } from "./finish.ts";
 import { resolveStages } from "../recipe/stage.ts";
 import { defineRecipe, type Recipe, type RecipeInput } from "../recipe/recipe.ts";
 
@@ -24,6 +25,11 @@ export interface PretrainOptions {
   readonly prepare?: (dir: string) => Promise<void>;
   /** Continue the run in `out` from its newest checkpoint, with the recipe it was started with. */
   readonly resume?: boolean;
+  /**
+   * With `resume`: anneal the stage that was stopped in a tenth of the steps it has taken, and end the run there, whatever
+   * stages it has left. The run folder keeps it, so that a finish that is interrupted is resumed as any run.
+   */
+  readonly finish?: boolean;
   /** What computes; default: what the recipe says. A run may go on on another device than it was begun on. */
   readonly device?: Device | undefined;
   readonly onEvent?: (event: TrainEvent) => void;
@@ -46,9 +52,11 @@ export interface PretrainResult {
  * its first step leaves no trace.
  */
 export async function pretrain(options: PretrainOptions): Promise<PretrainResult> {
-  const { out: dir, resume = false, device } = options;
+  const { out: dir, resume = false, finish = false, device } = options;
+  if (finish && !resume) throw new Error("only a run that was stopped can be finished early: give resume, too");
   const saved = resume ? defineRecipe(openRun(dir).recipe) : await startRun(options);
   const recipe = device === undefined ? saved : { ...saved, device };
+  if (finish) await decideFinish(dir, recipe);
   const finished = await inChild(options);
   return { dir, recipe, finished };
 }

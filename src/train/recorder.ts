@@ -1,5 +1,6 @@
 /** What a training reads from its run folder and leaves behind: of the processes of a job, only the first one has the folder. */
 import type { Skipped } from "../data/batches/bad.ts";
+import type { Finish } from "../run/finish.ts";
 import type { PlannedGraft } from "../run/graft-plan.ts";
 import type { ResolvedStage } from "../recipe/stage.ts";
 import type { Step } from "../step/step.ts";
@@ -8,6 +9,8 @@ import type { Taken } from "../step/take-steps.ts";
 export interface Recorder {
   /** Where the training goes on: in which stage, after how many of its steps. */
   readonly position: Position;
+  /** Where it ends, if the run is finished early. */
+  readonly finish: Finish | undefined;
   /** Told before the first step of all. Throws when a stage could not be trained once its turn comes. */
   begin(): Promise<void>;
   /** How the stage is grafted, where it asks for a plan. */
@@ -44,6 +47,7 @@ export interface StageRecorder {
 /** The recorder of the other processes. */
 export const silent: Recorder = {
   position: { stage: 0, step: 0 },
+  finish: undefined,
   begin: async () => undefined,
   plan: async () => undefined,
   restore: async () => undefined,

@@ -1,6 +1,7 @@
 /** The recorder of a run folder: checkpoints, metrics, notes, and events for whoever watches. */
 import type { Skipped } from "../data/batches/bad.ts";
 import { latestCheckpoint, pruneCheckpoints, readCheckpoint, saveCheckpoint } from "../run/checkpoint.ts";
+import { readFinish } from "../run/finish.ts";
 import { readPlan, writePlan } from "../run/graft-plan.ts";
 import { MetricsLog, readMetrics, rewindMetrics } from "../run/metrics.ts";
 import { addNotes, readNotes } from "../run/notes.ts";
@@ -12,10 +13,11 @@ import { layerRates } from "../graft/layer-rates.ts";
 import { describePlan, measurePlan, withPlan } from "../graft/measure.ts";
 import { type Monitor, openMonitors } from "../measure/monitor.ts";
 import type { Recipe } from "../recipe/recipe.ts";
-import { type ResolvedStage, resolveStages } from "../recipe/stage.ts";
+import { finishedEarly, type ResolvedStage, resolveStages } from "../recipe/stage.ts";
 import { checkStarts, initialise } from "../recipe/start.ts";
 import type { Step } from "../step/step.ts";
 import type { TrainEvent } from "./events.ts";
+import { describeFinish } from "./finish.ts";
 import type { Recorder, StageLength, StageRecorder } from "./recorder.ts";
 
 export interface RunRecorderOptions {
@@ -40,6 +42,7 @@ export function openRunRecorder(dir: string, recipe: Recipe, options: RunRecorde
   const { resume, emit, collective } = options;
   const stages = resolveStages(recipe);
   const names = stages.map(({ name }) => name);
+  const finish = readFinish(dir);
   const { checkpoint, skipped } = resume ? latestCheckpoint(dir) : { checkpoint: undefined, skipped: [] };
   for (const { reason } of skipped) emit({ kind: "note", text: reason });
   const kept = { stage: checkpoint?.stage ?? names[0]!, step: checkpoint?.step ?? 0, stages: names };
@@ -56,8 +59,11 @@ export function openRunRecorder(dir: string, recipe: Recipe, options: RunRecorde
 
   return {
     position,
+    finish,
     async begin() {
-      const left = stages.slice(position.stage);
+      if (finish !== undefined)
+        emit({ kind: "note", text: `this run finishes early, ${describeFinish(finish, names)}` });
+      const left = (finish === undefined ? stages : finishedEarly(stages, finish)).slice(position.stage);
       if (left.length === 0) return;
       checkStarts(left.filter((stage) => !goesOn(stage)));
       emit({ kind: "estimate", ...(await estimate(left, position.step, collective)) });
@@ -98,7 +104,8 @@ async function openStage(
   const meter = secondsSince(from);
   let skipped: readonly Skipped[] = [];
   let saved = performance.now();
-  emit({ kind: "stage", stage: stage.name, epochs: stage.epochs, steps, from });
+  const epochs = stage.finish === undefined ? stage.epochs : steps / stepsPerEpoch;
+  emit({ kind: "stage", stage: stage.name, epochs, steps, from });
 
   async function save(done: number) {
     const final = done === steps;

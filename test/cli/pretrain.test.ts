@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { listCheckpoints, readCheckpoint } from "../../src/run/checkpoint.ts";
 import { readEvaluation } from "../../src/run/evaluation.ts";
+import { readFinish } from "../../src/run/finish.ts";
 import { readMetrics } from "../../src/run/metrics.ts";
 import { readNotes } from "../../src/run/notes.ts";
 import { temporaryFolder } from "../run/temporary.ts";
@@ -116,4 +117,37 @@ it("stops on Ctrl-C, goes on, and gives its weights to a new run", async () => {
   const before = weights(cl!.path, `base_encoder.${name}`);
   const after = weights(mim!.path, name);
   expect(Math.max(...after.map((x, i) => Math.abs(x - before[i]!)))).toBeLessThan(1e-6);
+});
+
+it("stops on Ctrl-C, and is finished early", async () => {
+  const dir = temporaryFolder();
+  const images = await writeImages(join(dir, "images"), 16, "classes");
+  const out = join(dir, "run");
+  let sent = false;
+  const long = [...tiny, "--schedule", "constant", "--set", "stages.0.epochs=2000", "--out", out];
+  const stopped = await layergraft(["pretrain", images, ...long], {
+    onOutput: (text, child) => {
+      if (sent || !text.includes("loss")) return;
+      sent = true;
+      child.kill("SIGINT");
+    },
+  });
+  expect([stopped.code, stopped.stderr]).toEqual([130, ""]);
+  expect(stopped.stdout.trim().split("\n").at(-1)).toBe(
+    `saved; go on with: layergraft pretrain --resume --out ${out}; ` +
+      `or finish early: layergraft pretrain --resume --finish --out ${out}`,
+  );
+
+  const finished = await layergraft(["pretrain", "--resume", "--finish", "--out", out]);
+  expect([finished.code, finished.stderr]).toEqual([0, ""]);
+  const { from, to } = readFinish(out)!;
+  const where = `at step ${to} of 4000 of stage mim, annealed from step ${from}; stage cl is left out`;
+  expect(finished.stdout).toContain(`this run finishes early, ${where}\n`);
+  expect(finished.stdout).toMatch(/accuracy, % +random encoder +raw pixels +after MIM +chance/);
+  expect(listCheckpoints(out).filter(({ final }) => final)).toMatchObject([{ stage: "mim", step: to }]);
+  expect(readFileSync(join(out, "report.html"), "utf8")).toContain(where);
+
+  const again = await layergraft(["pretrain", "--resume", "--finish", "--out", out]);
+  expect(again.code).toBe(1);
+  expect(again.stderr).toMatch(/^layergraft: the run in [^\n]+ has finished: [^\n]+\n$/);
 });

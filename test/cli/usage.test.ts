@@ -2,7 +2,10 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { createProgram } from "../../src/cli/program.ts";
-import { temporaryFolder, temporaryRun } from "../run/temporary.ts";
+import { defineRecipe } from "../../src/recipe/recipe.ts";
+import { createRun } from "../../src/run/folder.ts";
+import { environment, temporaryFolder, temporaryRun } from "../run/temporary.ts";
+import { tiny as tinyRecipe } from "../train/tiny.ts";
 import { layergraft, tiny, writeImages } from "./layergraft.ts";
 
 const commands = createProgram().commands.map((command) => command.name());
@@ -97,6 +100,14 @@ describe("what cannot be done ends with 1 and one sentence", () => {
     expect(await sentence(["pretrain", "--resume", "--out", taken, "--image-size", "32"])).toContain(
       "leave out --image-size",
     );
+    expect(await sentence(["pretrain", "--resume", "--out", taken, "--schedule", "constant"])).toContain(
+      "leave out --schedule",
+    );
+    expect(await sentence(["pretrain", images, "--finish"])).toContain("--finish ends a run that was stopped");
+    expect(await sentence(["pretrain", "--resume", "--finish"])).toContain("--resume needs --out");
+    const fresh = join(temporaryFolder(), "run");
+    createRun(fresh, { recipe: defineRecipe(tinyRecipe()), environment });
+    expect(await sentence(["pretrain", "--resume", "--finish", "--out", fresh])).toContain("has saved no step yet");
     expect(await sentence(["evaluate", "nowhere"])).toContain("nowhere holds no run");
     expect(await sentence(["conflict", "nowhere"])).toContain("nowhere holds no run");
     const both = "paper/10-percent-vit-base,paper/fine-tune-vit-base";

@@ -46,6 +46,15 @@ describe("every method", () => {
 });
 
 describe("every stage", () => {
+  it("follows a cosine, or the schedule that is asked for", () => {
+    const schedules = (options: Partial<MethodOptions>) =>
+      make("layer-grafted", options).stages.map(({ schedule, anneal }) => [schedule, anneal]);
+    expect(schedules({ cl: { ...base.cl, schedule: "constant" } })).toEqual([
+      ["cosine", 0.1],
+      ["constant", 0.1],
+    ]);
+  });
+
   const watching = (watch?: number | false) =>
     make("layer-grafted", watch === undefined ? {} : { watch }).stages.map(({ monitors }) => monitors);
 

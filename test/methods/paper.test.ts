@@ -31,6 +31,7 @@ const mae = {
   batch: 4096,
   learningRate: 1.5e-4,
   minLearningRate: 0,
+  schedule: "cosine",
   optimizer: { kind: "adamw", betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.05 },
   init: [],
   rates: [],
@@ -51,13 +52,15 @@ const moco = {
   batch: 4096,
   learningRate: 1.5e-4,
   minLearningRate: 0,
+  schedule: "cosine",
   optimizer: { kind: "adamw", betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 0.1 },
 };
 const base = { imageSize: 224, patchSize: 16, width: 768, depth: 12, heads: 12 };
 const large = { imageSize: 224, patchSize: 16, width: 1024, depth: 24, heads: 16 };
 
 /** What does not change the result, or has assertions of its own. */
-function constantsOf({ microBatch, monitors, ...stage }: Stage) {
+function constantsOf({ microBatch, monitors, anneal, ...stage }: Stage) {
+  expect(anneal).toBe(0.1); // of a constant rate, which none of them has
   expect(monitors).toHaveLength(1);
   expect(stage.batch % microBatch).toBe(0);
   return stage;

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { scaleByBatch, warmupCosine } from "../../src/optim/schedules.ts";
+import { scaleByBatch, straight, warmupConstant, warmupCosine } from "../../src/optim/schedules.ts";
 import { mocov3 } from "../../src/objectives/mocov3.ts";
 
 // The paper's schedule: 300 epochs, 40 of them warm-up, batch 4096
@@ -23,6 +23,29 @@ it("ends at `end`, works without warm-up, falls all the way", () => {
   expect(warmupCosine(10, options)).toBeCloseTo(0.1, 12);
   for (let time = 1; time <= 10; time++)
     expect(warmupCosine(time, options)).toBeLessThan(warmupCosine(time - 1, options));
+});
+
+it.each([
+  [0, 0],
+  [5, 0.5],
+  [10, 1],
+  [50, 1],
+  [90, 1],
+  [95, 0.6],
+  [100, 0.2],
+])("warm-up, a constant rate, and straight down in the last tenth: at %d of 100 it is %d", (time, expected) => {
+  expect(warmupConstant(time, { peak: 1, warmup: 10, total: 100, anneal: 0.1, end: 0.2 })).toBeCloseTo(expected, 12);
+});
+
+it("a constant rate knows nothing of the end until it is annealed, and without annealing never falls", () => {
+  const options = { peak: 1, warmup: 10, anneal: 0.1 };
+  for (let time = 0; time < 90; time++)
+    expect(warmupConstant(time, { ...options, total: 100 })).toBe(warmupConstant(time, { ...options, total: 1e6 }));
+  expect(warmupConstant(99.9, { ...options, total: 100, anneal: 0 })).toBe(1);
+});
+
+it("goes straight from one value to another", () => {
+  expect([0, 0.25, 1].map((share) => straight(share, 2, 4))).toEqual([2, 2.5, 4]);
 });
 
 // MoCo v3: 0.99 at the start, half a cosine to 1

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { maeView, noise } from "../../src/data/augmentation/views.ts";
 import { defineRecipe, nearestName } from "../../src/recipe/recipe.ts";
-import { rateAt } from "../../src/recipe/stage.ts";
+import { finishedEarly, rateAt, resolveStages, scheduleAt, stepsOf } from "../../src/recipe/stage.ts";
 import { tiny } from "../train/tiny.ts";
 
 describe("defineRecipe", () => {
@@ -59,6 +59,11 @@ describe("defineRecipe", () => {
       { ...tiny(), stages: [{ ...tiny().stages[1]!, init: [{ stage: "mum" }] }] },
       "names either an earlier stage or a path",
     ],
+    [
+      "a warm-up and an annealing that overlap",
+      { ...tiny(), stages: [{ ...tiny().stages[0]!, schedule: "constant", anneal: 0.8 }] },
+      "warmup and the share that is annealed must fit into epochs",
+    ],
     ["a warm-up longer than the stage", { ...tiny({ epochs: 0.25 }) }, "warmup must be shorter than epochs"],
   ])("refuses %s", (_, recipe, message) => {
     expect(() => defineRecipe(recipe)).toThrow(message);
@@ -75,4 +80,37 @@ it("scales the rate by the batch and follows warm-up and cosine", () => {
   expect(rateAt(stage, 0)).toEqual({ rate: 0, progress: 0 });
   expect(rateAt(stage, 0.5).rate).toBeCloseTo((0.01 * 8) / 256);
   expect(rateAt(stage, 10).rate).toBeCloseTo(0);
+});
+
+it("keeps a constant rate until it is annealed", () => {
+  const [first] = tiny({ epochs: 10 }).stages;
+  const stage = defineRecipe({ ...tiny(), stages: [{ ...first, schedule: "constant", minLearningRate: 0.002 }] })
+    .stages[0]!;
+  const at = (epoch: number) => (rateAt(stage, epoch).rate * 256) / 8;
+  expect([0.25, 0.5, 5, 8.9, 9.5, 10].map((epoch) => Number(at(epoch).toFixed(12)))).toEqual([
+    0.005, 0.01, 0.01, 0.01, 0.006, 0.002,
+  ]);
+});
+
+describe("a stage that is finished early", () => {
+  const finish = { stage: "mim", from: 30, to: 34, planned: 60 };
+  const whole = resolveStages(defineRecipe(tiny({ epochs: 10 })));
+  const stages = finishedEarly(whole, finish);
+  const at = (step: number) => scheduleAt(stages[0]!, step, 6);
+
+  it("is the last one, and shorter", () => {
+    expect(stages.map(({ name }) => name)).toEqual(["mim"]);
+    expect(stepsOf(stages[0]!, 6)).toBe(34);
+    expect(stepsOf(whole[0]!, 6)).toBe(60);
+  });
+
+  it("goes straight from where rate and progress stood to their ends", () => {
+    const { rate } = rateAt(whole[0]!, 5);
+    expect(rate).toBeGreaterThan(0);
+    for (const step of [0, 7, 29, 30]) expect(at(step)).toEqual(scheduleAt(whole[0]!, step, 6));
+    for (const [i, share] of [0, 0.25, 0.5, 0.75, 1].entries()) {
+      expect(at(30 + i).rate).toBeCloseTo(rate * (1 - share), 12);
+      expect(at(30 + i).progress).toBeCloseTo(0.5 + 0.5 * share, 12);
+    }
+  });
 });

@@ -7,12 +7,14 @@ import type { RecipeInput } from "../../src/recipe/recipe.ts";
 export interface Task {
   /** Left out: the run in OUT goes on. */
   readonly recipe?: RecipeInput;
+  /** The run that goes on is finished early. */
+  readonly finish?: boolean;
   /** The command of each process, where they differ. */
   readonly commands?: readonly string[];
 }
 
 const [out, text] = process.argv.slice(2) as [string, string];
-const { recipe, commands } = JSON.parse(text) as Task;
+const { recipe, finish, commands } = JSON.parse(text) as Task;
 const { rank } = launched() ?? { rank: 0 };
 const command = commands?.[rank] ?? "";
 try {
@@ -20,7 +22,13 @@ try {
     () => undefined,
     async (signal) => {
       if (rank > 0) await joinPretrain({ command, signal });
-      else await pretrain({ out, command, signal, ...(recipe === undefined ? { resume: true } : { recipe }) });
+      else
+        await pretrain({
+          out,
+          command,
+          signal,
+          ...(recipe === undefined ? { resume: true, finish: finish ?? false } : { recipe }),
+        });
     },
   );
 } catch (error) {

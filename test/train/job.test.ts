@@ -12,7 +12,7 @@ import { readMetrics } from "../../src/run/metrics.ts";
 import { checkData, inEvery } from "../../src/train/job.ts";
 import { expectAllclose } from "../helpers.ts";
 import type { Task } from "./job-program.ts";
-import { temporary, tiny } from "./tiny.ts";
+import { temporary, tiny, trainHere } from "./tiny.ts";
 
 const program = fileURLToPath(new URL("./job-program.js", import.meta.url));
 const hasMpi = (() => {
@@ -166,6 +166,16 @@ describe.skipIf(!hasMpi)("a job", () => {
     expect(finals(whole).size).toBe(1);
     expect(finals(stopped)).toEqual(finals(whole));
   }, 60_000);
+
+  it("finishes a run early, as one process does", async () => {
+    const stop = () => trainHere(recipeOf(16), (event) => event.kind === "step" && event.row.step === 10);
+    const [job, one] = [await stop(), await stop()];
+    expect(await run(2, job, { finish: true })).toMatchObject({ code: 0 });
+    expect(await run(1, one, { finish: true })).toMatchObject({ code: 0 });
+    expect(listCheckpoints(job).at(-1)).toMatchObject({ stage: "mim", step: 15, final: true });
+    expect(losses(job)).toHaveLength(15);
+    expectAllclose(losses(job), losses(one), { absolute: 1e-5, relative: 1e-5 }, "losses");
+  }, 120_000);
 
   it("prints its recipe and ends when that is all it is asked for", async () => {
     const main = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
