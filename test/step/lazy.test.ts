@@ -166,13 +166,15 @@ describe.skipIf(!(await adapter()))("on a WebGPU device", () => {
       for (const step of steps) await step.run(batch, { number, rate: 1e-3, progress: number / 4 });
       const [host, device] = [await snapshot(steps[0]!), await snapshot(steps[1]!)];
       if (number < every) expect(part(device, isLower)).toEqual(part(start, isLower));
+      else expect(device.get("base_encoder.cls_token")).not.toEqual(start.get("base_encoder.cls_token"));
       let [apart, size] = [0, 0];
+      // of the weights: the second moment of the class token is far larger than they are, and rounds as much
       for (const [key, value] of host)
-        for (const [i, x] of value.entries()) {
+        for (const [i, x] of key.startsWith("optimizer.") ? [] : value.entries()) {
           apart += (device.get(key)![i]! - x) ** 2;
           size += x ** 2;
         }
-      expect(Math.sqrt(apart / size)).toBeLessThan(1e-5);
+      expect(Math.sqrt(apart / size)).toBeLessThan(1e-6);
     }
     await Promise.all(steps.map((step) => step.release()));
   });
