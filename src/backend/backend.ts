@@ -80,7 +80,7 @@ export interface Allocation {
   readonly optimizer?: AdamWOptions;
 }
 
-/** One update of the trained variables; `step` counts from 1. */
+/** One update of trained variables; `step` counts theirs from 1. */
 export interface Update {
   readonly step: number;
   /** Before the factor of each parameter's treatment. */
@@ -88,6 +88,8 @@ export interface Update {
   /** Factor on the gradient (clipping). */
   readonly scale: number;
   readonly treatments: ReadonlyMap<string, Treatment>;
+  /** Which of the trained variables are moved. Default: all. */
+  readonly names?: ReadonlySet<string>;
 }
 
 /**
@@ -107,15 +109,15 @@ export interface State {
    * `values` that were used.
    */
   write(values: ReadonlyMap<string, Tensor>): Promise<string[]>;
-  /** The gradients by the names of their variables. */
-  readGradients(): Promise<Map<string, Tensor<"float32">>>;
+  /** The gradients by the names of their variables: of all that are trained, or of those in `names`. */
+  readGradients(names?: ReadonlySet<string>): Promise<Map<string, Tensor<"float32">>>;
   writeGradients(values: ReadonlyMap<string, Tensor<"float32">>): Promise<void>;
   /** A variable or its gradient, to bind it. `shape`: the same numbers in a shape of the same size. */
   handle(name: string, what?: "value" | "gradient", shape?: Shape): Handle;
   zeroGradients(): Promise<void>;
   /** The Euclidean norm of all gradients together; not finite when one of them is not. */
   gradientNorm(): Promise<number>;
-  /** AdamW, in place; zeroes the gradients. */
+  /** AdamW, in place; zeroes the gradients of what it moves. */
   update(update: Update): Promise<void>;
   /** Sets every target to its source. */
   copy(pairs: readonly Pair[]): Promise<void>;

@@ -59,8 +59,8 @@ async function allocate({ variables, trained, averaged, optimizer }: Allocation)
       }
       return used;
     },
-    async readGradients() {
-      return new Map(gradients);
+    async readGradients(names = trained) {
+      return new Map([...gradients].filter(([name]) => names.has(name)));
     },
     async writeGradients(given) {
       for (const [name, value] of given) fill(gradients.get(name)!, value);
@@ -77,8 +77,9 @@ async function allocate({ variables, trained, averaged, optimizer }: Allocation)
       const squares = trainedBlocks.map(({ kernel, pointers, length }) => kernel.sumOfSquares(pointers["g"]!, length));
       return Math.sqrt(squares.reduce((sum, each) => sum + each, 0));
     },
-    async update({ step, rate, scale, treatments }) {
+    async update({ step, rate, scale, treatments, names = trained }) {
       for (const name of gradients.keys()) {
+        if (!names.has(name)) continue;
         const { rate: factor, decay } = treatments.get(name)!;
         adamw(blocks.get(name)!, optimizer!, { step, rate: rate * factor, decay, scale });
       }

@@ -51,7 +51,7 @@ export async function allocateOnDevice(
       await pass(new Map(used), everything);
       return [...everything.keys()].filter((name) => given.has(name));
     },
-    readGradients: () => pass(views(gradients)),
+    readGradients: (names = trained) => pass(views(new Map([...gradients].filter(([name]) => names.has(name))))),
     writeGradients: async (given) => void (await pass(given, gradients)),
     handle(name, what = "value", shape?: Shape) {
       const place = (what === "value" ? values : gradients).get(name);
@@ -68,7 +68,7 @@ export async function allocateOnDevice(
       }
       return Math.sqrt(squares);
     },
-    async update({ step, rate, scale, treatments }) {
+    async update({ step, rate, scale, treatments, names: asked = trained }) {
       const { betas } = optimizer!;
       const scalars = {
         rate,
@@ -76,7 +76,8 @@ export async function allocateOnDevice(
         root: 1 / Math.sqrt(1 - betas[1] ** step),
         scale,
       };
-      for (const [i, names] of groupsOf(inOrder, (name) => sizeOf(shapeOf(name))).entries()) {
+      const moved = inOrder.filter((name) => asked.has(name));
+      for (const names of groupsOf(moved, (name) => sizeOf(shapeOf(name)))) {
         const outputs = () =>
           adamw(
             names.map((name) => byName.get(name)!),
@@ -84,7 +85,7 @@ export async function allocateOnDevice(
             treatments,
           );
         const bound = names.flatMap((name) => [`w.${name}`, `m.${name}`, `v.${name}`]);
-        const move = await program(`adamw ${i}`, outputs, bound);
+        const move = await program(`adamw ${names.join()}`, outputs, bound);
         const own = Object.fromEntries(
           names.flatMap((name) => [
             [`w.${name}`, viewOf(values.get(name)!)],
@@ -96,7 +97,7 @@ export async function allocateOnDevice(
         move.bind({ inputs: prefixed("from.", { ...own, ...sums }), outputs: own });
         await move.run(prefixed("at.", scalarTensors(scalars)));
       }
-      await zero(gradients.values());
+      await zero(moved.map((name) => gradients.get(name)!));
     },
     async copy(pairs) {
       const sources = pairs.map(({ source, target }) => [target, viewOf(values.get(source)!)] as const);

@@ -89,6 +89,7 @@ async function forImages(
     layerDecay,
     fixTo,
     freshEnd,
+    lazy,
     l1Anchor,
     schedule,
     knn: watch,
@@ -97,7 +98,7 @@ async function forImages(
   const first = start !== undefined && takesFirstStage(start, name) ? start.path : undefined;
   const parent = firstStage(given, first, options);
   const model = start?.report.model ?? options.model;
-  const grafting = ["parent", "rates", "layerDecay", "fixTo", "freshEnd", "endFrom", "l1Anchor"] as const;
+  const grafting = ["parent", "rates", "layerDecay", "fixTo", "freshEnd", "endFrom", "lazy", "l1Anchor"] as const;
   const unused = grafting.find((each) => isGiven(options, each));
   if (unused !== undefined && (name === "mim" || name === "cl" || name === "mtl"))
     throw new Error(`--${kebabCase(unused)} says how a second stage builds on the first, but ${name} has one stage`);
@@ -106,7 +107,7 @@ async function forImages(
     method: name,
     mim: defined({ objective: options.mim, schedule, maskRatio, ...(normPix === false ? { normPix } : {}) }),
     cl: defined({ objective: options.cl, schedule, temperature, momentum, patchDrop: patchDropOf(options) }),
-    graft: defined({ rates, layerDecay, fixTo, freshEnd, endFrom, l1Anchor }),
+    graft: defined({ rates, layerDecay, fixTo, freshEnd, endFrom, lazy, l1Anchor }),
     images: source.length,
     shortSide: await typicalShortSide(source),
     ...defined({ model, imageSize, patchSize, batch, learningRate, hours, parent, watch }),

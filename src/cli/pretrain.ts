@@ -82,6 +82,7 @@ export function pretrainCommand(): Command {
     .option("--fix-to <blocks>", "freeze embeddings and so many blocks", whole(0))
     .option("--fresh-end", "blocks from --fix-to up start afresh")
     .option("--end-from <checkpoint>", "blocks from --fix-to up start from the encoder of this CL run")
+    .option("--lazy <k>", "train blocks whose rate is below 1 in every k-th step only, at k times the rate", whole(2))
     .option("--l1-anchor <weight,blocks>", "hold so many lower blocks near the first stage's: 1e-5,12", anchor)
     .addHelpText(
       "after",

@@ -40,6 +40,7 @@ export interface RecipeOptions {
   readonly fixTo?: number;
   readonly freshEnd?: boolean;
   readonly endFrom?: string;
+  readonly lazy?: number;
   readonly l1Anchor?: { readonly weight: number; readonly blocks: number };
   readonly knn?: number | false;
 }
@@ -59,7 +60,7 @@ export const methodOptions = [
     "patchDrop",
     "contrastiveMae",
   ] as const),
-  ...(["rates", "layerDecay", "fixTo", "freshEnd", "endFrom", "l1Anchor", "knn"] as const),
+  ...(["rates", "layerDecay", "fixTo", "freshEnd", "endFrom", "lazy", "l1Anchor", "knn"] as const),
 ] as const;
 
 /** Whether somebody wrote the option; commander sets `--no-…` options to true by itself. */

@@ -109,7 +109,9 @@ export async function measureSpeed(recipe: Recipe, stage: Stage): Promise<{ spee
   const { device = "cpu" } = resolved;
   // a GPU has no such cache, and is not busy with little
   const microBatch = device === "cpu" ? Math.min(stage.microBatch, cachedMicroBatch(resolved)) : stage.microBatch;
-  const small = { ...stage, microBatch, batch: coupled ? 2 * microBatch : microBatch };
+  // a processor is as fast at long steps as at short ones
+  const rates = stage.rates.map((rule) => ({ ...rule, every: undefined }));
+  const small = { ...stage, rates, microBatch, batch: coupled ? 2 * microBatch : microBatch };
   const stages = recipe.stages.map((each) => (each.name === stage.name ? small : each));
   const options = { stage: stage.name, steps: 2, lossOf: coupled ? stage.batch : undefined };
   const rehearsal = await rehearse({ ...recipe, stages }, options);

@@ -6,7 +6,7 @@ import { grad } from "../graph/grad.ts";
 import { reachable, type Value } from "../graph/value.ts";
 import type { Variable } from "../nn/scope.ts";
 import { backbonePattern } from "../nn/vit.ts";
-import { treatment } from "../optim/groups.ts";
+import { everyOf, treatment } from "../optim/groups.ts";
 import { batchesAhead } from "../data/batches/worker-pool.ts";
 import { bucketFloats } from "../collective/buckets.ts";
 import { alone } from "../collective/collective.ts";
@@ -37,7 +37,10 @@ export interface StageWork {
     readonly heads: number;
     readonly trained: number;
   };
-  /** Of the matrix products, two for each multiplication and its addition; frozen layers have no backward pass. */
+  /**
+   * Of the matrix products, two for each multiplication and its addition; frozen layers have no backward pass, and lazy ones
+   * have it in one of so many steps: the mean.
+   */
   readonly operations: {
     /** For every image of a process. */
     readonly perImage: number;
@@ -59,14 +62,14 @@ export interface StageWork {
     /** The same of the loss over the whole batch; 0 where it is a part of the micro-batch. */
     readonly wholeLoss: number;
   };
-  /** What all processes need of the whole batch, and what is summed over them, before any algorithm. */
+  /** What all processes need of the whole batch, and what is summed over them in a mean step, before any algorithm. */
   readonly gathered: Message;
   readonly reduced: Message;
 }
 
 /** Counts a stage. Throws when so many processes cannot share its batch equally. */
 export function stageWork(stage: ResolvedStage, processes = 1): StageWork {
-  const { objective, batch } = stage;
+  const { objective, batch, rates } = stage;
   const { size: microBatch, count } = cut(objective, batch, stage.microBatch, { ...alone, size: processes });
   const inParts = objective.coupled && count * processes > 1;
   // The rest is in proportion: all that is made of two images is, but for a few temporary values of a weight's size.
@@ -74,6 +77,7 @@ export function stageWork(stage: ResolvedStage, processes = 1): StageWork {
   const whole = countWhole(stage, traced);
   const parts = objective.coupled ? countParts(stage, traced, batch) : undefined;
   const { variables, trained } = whole;
+  const awake = trained.filter(({ name }) => treatment(rates, name).every === undefined);
 
   const bytes = (list: readonly Variable[]) => 4 * numbers(list);
   const copyOf = (name: string) => objective.copies?.find(({ target }) => name.startsWith(target));
@@ -114,7 +118,10 @@ export function stageWork(stage: ResolvedStage, processes = 1): StageWork {
       wholeLoss: inParts ? parts!.lossAlive : 0,
     },
     gathered: inParts ? { bytes: parts!.rowBytes, messages: parts!.rows } : { bytes: 0, messages: 0 },
-    reduced: { bytes: bytes(trained), messages: messagesOf(trained) },
+    reduced: {
+      bytes: meanOf(rates, bytes(trained), bytes(awake)),
+      messages: meanOf(rates, messagesOf(trained), messagesOf(awake)),
+    },
   };
 }
 
@@ -128,13 +135,15 @@ export function lossGraph(stage: ResolvedStage, batch: number): Readonly<Record<
 function countWhole({ objective, rates, recompute = false }: ResolvedStage, batch: number) {
   const { scope, loss, trainable } = trace(objective, batch, { recompute });
   const learning = trainable.filter(({ name }) => !treatment(rates, name).frozen);
+  const awake = learning.filter(({ name }) => treatment(rates, name).every === undefined);
   const gradients = grad(loss, learning.map(valueOf));
-  const outputs = [loss, ...known(gradients)];
+  const long = [loss, ...known(gradients)];
+  const short = awake.length === learning.length ? undefined : [loss, ...known(grad(loss, awake.map(valueOf)))];
   return {
     variables: [...scope.variables.values()],
     trained: learning.filter((_, i) => gradients[i] !== undefined),
-    operations: operations(outputs),
-    alive: mostAlive(outputs),
+    operations: short === undefined ? operations(long) : meanOf(rates, operations(long), operations(short)),
+    alive: mostAlive(long) + (short === undefined ? 0 : mostAlive(short)), // two graphs, and each keeps its memory
   };
 }
 
@@ -142,24 +151,30 @@ function countWhole({ objective, rates, recompute = false }: ResolvedStage, batc
 function countParts(stage: ResolvedStage, microBatch: number, batch: number) {
   const { encoded, rows, cotangents, ofRows, outputs } = partsOf(stage, microBatch, batch);
   const back = known(ofRows);
+  const short = everyOf(stage.rates) === 1 ? undefined : known(partsOf(stage, microBatch, batch, true).ofRows);
   const sum = (values: Values) =>
     Object.values(values).reduce((total, { shape, dtype }) => total + sizeOf(shape) * bytesOf(dtype), 0);
   return {
     encodeOperations: operations(Object.values(encoded)),
-    backwardOperations: operations(back),
+    backwardOperations:
+      short === undefined ? operations(back) : meanOf(stage.rates, operations(back), operations(short)),
     lossOperations: operations(outputs),
     ownLossOperations: operations(partsOf(stage, microBatch, microBatch).outputs),
     rows: Object.keys(rows).length,
     rowBytes: sum(rows),
     cotangentBytes: sum(cotangents),
-    alive: mostAlive(Object.values(encoded)) + mostAlive(back), // two graphs, and each keeps its memory
+    // two graphs, or three, and each keeps its memory
+    alive: mostAlive(Object.values(encoded)) + mostAlive(back) + (short === undefined ? 0 : mostAlive(short)),
     lossAlive: mostAlive(outputs),
   };
 }
 
-/** The graphs of a stage in parts; `outputs` are the loss and all of its gradients. */
-function partsOf({ objective, rates, recompute }: ResolvedStage, microBatch: number, batch: number) {
-  const isFrozen = (name: string) => treatment(rates, name).frozen;
+/** The graphs of a stage in parts; `outputs` are the loss and all of its gradients. `short`: without those of lazy parameters. */
+function partsOf({ objective, rates, recompute }: ResolvedStage, microBatch: number, batch: number, short = false) {
+  const isFrozen = (name: string) => {
+    const { frozen, every } = treatment(rates, name);
+    return frozen || (short && every !== undefined);
+  };
   const parts = traceParts(objective, { microBatch, batch, isFrozen, recompute });
   return { ...parts, outputs: [parts.loss, ...known(parts.ofLoss), ...Object.values(parts.cotangents)] };
 }
@@ -168,6 +183,12 @@ function partsOf({ objective, rates, recompute }: ResolvedStage, microBatch: num
 function messagesOf(trained: readonly Variable[]): number {
   const small = trained.filter(({ shape }) => sizeOf(shape) < bucketFloats);
   return trained.length - small.length + Math.ceil(numbers(small) / bucketFloats);
+}
+
+/** Of a long step and the short ones up to the next. */
+function meanOf(rates: ResolvedStage["rates"], long: number, short: number): number {
+  const every = everyOf(rates);
+  return (long + (every - 1) * short) / every;
 }
 
 const valueOf = ({ value }: Variable) => value;

@@ -100,6 +100,8 @@ export interface GraftOptions {
   readonly freshEnd?: boolean;
   /** Blocks from `fixTo` up start from the encoder in this checkpoint of a CL run. */
   readonly endFrom?: string;
+  /** Class token and the blocks whose rate is below 1 are trained in every so many steps only, at as many times the rate. */
+  readonly lazy?: number;
   /** Holds embeddings and the first `blocks` blocks near the weights of the first stage (paper, ViT-L: 1e-5 and 12). */
   readonly l1Anchor?: { readonly weight: number; readonly blocks: number };
 }
@@ -108,6 +110,7 @@ export interface GraftOptions {
 export function method(name: Method, options: MethodOptions): RecipeInput {
   const { data, model, seed = 0, resize, parent, watch } = options;
   const [mim, cl] = [mimStage(options), clStage(options)];
+  refuseLazy(name, options);
   const plans: Record<Method, () => StageInput[]> = {
     mim: () => [mim],
     cl: () => [cl],
@@ -211,8 +214,32 @@ function hard({ model: { depth }, graft: { fixTo = Math.round((2 * depth) / 3) }
 
 /** A learning rate per group of blocks, smaller towards the input. */
 function soft(options: MethodOptions): RateRule[] {
-  const { model, graft: { rates = [0.1, 0.1, 1], layerDecay: ratio } = {} } = options;
-  return [...frozen(options), ...(ratio === undefined ? stages(model.depth, rates) : layerDecay(model.depth, ratio))];
+  const { model, graft: { rates = [0.1, 0.1, 1], layerDecay: ratio, lazy: every } = {} } = options;
+  const rules = ratio === undefined ? stages(model.depth, rates) : layerDecay(model.depth, ratio);
+  const isLazy = ({ match, rate = 1 }: RateRule) => every !== undefined && match !== "" && rate < 1;
+  return [...frozen(options), ...rules.map((rule) => (isLazy(rule) ? { ...rule, every } : rule))];
+}
+
+/** Throws one sentence when the method has no lower blocks that could be lazy. */
+function refuseLazy(name: Method, { graft: { rates = [0.1, 0.1, 1], layerDecay: ratio, lazy } = {} }: MethodOptions) {
+  if (lazy === undefined) return;
+  const why: Partial<Record<Method, string>> = {
+    mim: "has one stage, which trains all blocks alike",
+    cl: "has one stage, which trains all blocks alike",
+    mtl: "has one stage, which trains all blocks alike",
+    "mim-to-cl": "freezes its lower blocks, which is less work still",
+    "cl-to-mim": "freezes its lower blocks, which is less work still",
+    "auto-grafted":
+      "measures its rates when the stage begins; graft-plan measures them now, and layer-grafted takes them as rates",
+  };
+  const wrong =
+    why[name] ??
+    (ratio !== undefined
+      ? "with layerDecay has a rate below 1 in every block; give rates"
+      : rates.every((rate) => rate >= 1)
+        ? "with these rates has no block below 1"
+        : undefined);
+  if (wrong !== undefined) throw new Error(`lazy is for lower blocks that learn slowly, but ${name} ${wrong}`);
 }
 
 /** What is frozen whatever the rates. */

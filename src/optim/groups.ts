@@ -11,6 +11,8 @@ export interface RateRule {
   readonly decay?: boolean;
   /** True: not trained; no backward pass is spent on it. */
   readonly frozen?: boolean;
+  /** Lazy: trained in every k-th step only, at k times the rate; the others spend no backward pass on it. */
+  readonly every?: number;
 }
 
 /** What the rules say about one parameter. */
@@ -18,13 +20,32 @@ export interface Treatment {
   readonly rate: number;
   readonly decay: boolean;
   readonly frozen: boolean;
+  /** Missing: trained in every step. */
+  readonly every?: number | undefined;
 }
 
-/** Resolves the rules for one name; unmatched properties are rate 1, decay, not frozen. */
+/** Resolves the rules for one name; unmatched properties are rate 1, decay, not frozen, not lazy. */
 export function treatment(rules: readonly RateRule[], name: string): Treatment {
-  const first = <K extends "rate" | "decay" | "frozen">(key: K) =>
+  const first = <K extends "rate" | "decay" | "frozen" | "every">(key: K) =>
     rules.find((rule) => rule[key] !== undefined && new RegExp(rule.match).test(name))?.[key];
-  return { rate: first("rate") ?? 1, decay: first("decay") ?? true, frozen: first("frozen") ?? false };
+  const every = first("every");
+  return {
+    rate: first("rate") ?? 1,
+    decay: first("decay") ?? true,
+    frozen: first("frozen") ?? false,
+    ...(every === undefined ? {} : { every }),
+  };
+}
+
+/** In every how many steps the lazy parameters are trained; 1 where no rule makes one lazy. Throws where rules differ. */
+export function everyOf(rules: readonly RateRule[]): number {
+  const found = [...new Set(rules.flatMap(({ every }) => every ?? []))];
+  if (found.length > 1)
+    throw new Error(
+      `the rules say every ${found.join(" and every ")} steps, but a stage has a graph with its lazy parameters and one ` +
+        "without them: give one number",
+    );
+  return found[0] ?? 1;
 }
 
 /** Pattern of an encoder's parameters below block `count`: class token, embeddings and the first `count` blocks. */

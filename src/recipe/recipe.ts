@@ -8,6 +8,7 @@ import { createObjective, familyOf, mimSchema, objectiveSchema } from "../object
 import type { Objective } from "../objectives/objective.ts";
 import { positive, share } from "../objectives/options.ts";
 import { patchCount } from "../nn/vit.ts";
+import { checkLazy } from "./lazy.ts";
 
 const pattern = z.string().refine(isPattern, { error: "is not a regular expression" });
 
@@ -95,10 +96,16 @@ const stageSchema = z
           rate: z.number().min(0).optional(),
           decay: z.boolean().optional(),
           frozen: z.boolean().optional(),
+          every: z
+            .number()
+            .refine((k) => Number.isInteger(k) && k >= 2, {
+              error: "must be a whole number of at least 2: trained in every so many steps only",
+            })
+            .optional(),
         }),
       )
       .default([])
-      .describe("per parameter, first match first: factor on the learning rate, weight decay, frozen"),
+      .describe("per parameter, first match first: factor on the learning rate, weight decay, frozen, lazy"),
     plan: planSchema.optional().describe("choose the blocks' learning rates from the measured conflict"),
     monitors: z.array(monitorSchema).optional().describe("extra numbers in the metrics"),
     init: z.array(initSchema).default([]),
@@ -191,7 +198,7 @@ export function defineRecipe(input: unknown): Recipe {
 }
 
 /** What a stage asks for that its objective cannot do. */
-function misfit(recipe: Recipe, stage: Stage): { key: "objective" | "views"; message: string } | undefined {
+function misfit(recipe: Recipe, stage: Stage): { key: "objective" | "views" | "rates"; message: string } | undefined {
   let objective: Objective;
   try {
     objective = createObjective(recipe.model, stage.objective);
@@ -210,6 +217,11 @@ function misfit(recipe: Recipe, stage: Stage): { key: "objective" | "views"; mes
   );
   if (given !== needed)
     return { key: "views", message: `${name} with this model needs the views ${needed}, not ${given}` };
+  try {
+    checkLazy(objective, recipe.model, stage.rates);
+  } catch (error) {
+    return { key: "rates", message: (error as Error).message };
+  }
   return undefined;
 }
 

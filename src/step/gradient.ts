@@ -27,11 +27,12 @@ export interface Gradient {
   /**
    * Adds this process's part of the gradient of the mean loss: the sum over all processes is the gradient. Returns loss and
    * metrics of the whole batch by name. A function is asked for the micro-batches 0, 1, …, and with two passes for all of
-   * them again, by numbers that go on. `scalars`: the objective's schedules as they stand.
+   * them again, by numbers that go on. `scalars`: the objective's schedules as they stand. `short`: without the gradient of
+   * the lazy parameters, and without the backward pass to them.
    */
-  add(samples: Samples, scalars: Fields): Promise<Map<string, number>>;
+  add(samples: Samples, scalars: Fields, short?: boolean): Promise<Map<string, number>>;
   /** Seconds that `add` would take, told from one micro-batch and the loss: a step of thousands of images is too long to try. */
-  time(microBatch: Fields, scalars: Fields): Promise<number>;
+  time(microBatch: Fields, scalars: Fields, short?: boolean): Promise<number>;
   release(): Promise<void>;
 }
 
@@ -40,6 +41,8 @@ export interface GradientOptions {
   readonly microBatches: MicroBatches;
   /** Which parameters get none. */
   isFrozen(name: string): boolean;
+  /** Which get none in short steps (default: none are lazy). */
+  isLazy?(name: string): boolean;
   /** Blocks keep only what enters them and are computed again in the backward pass (default: false). */
   readonly recompute?: boolean | undefined;
   readonly collective: Collective;
@@ -55,26 +58,34 @@ export function createGradient(objective: Objective, options: GradientOptions): 
 /** One graph, run on micro-batch after micro-batch. */
 async function meanOfMicroBatches(
   objective: Objective,
-  { backend, microBatches: { size, count }, isFrozen, recompute = false, collective }: GradientOptions,
+  { backend, microBatches: { size, count }, isFrozen, isLazy = noneIs, recompute = false, collective }: GradientOptions,
 ): Promise<Gradient> {
   const { scope, loss, metrics, trainable } = trace(objective, size, {
     recompute,
     part: cachedPart(backend, objective, size),
   });
+  const share = op.mul(loss, 1 / (count * collective.size));
+  /** The step that trains `targets`. */
+  const compileFor = async (targets: readonly Variable[]) => {
+    const derivatives = grad(
+      share,
+      targets.map(({ value }) => value),
+    );
+    const gradient = sums(targets, derivatives);
+    const program = await compileProgram(backend, { ...results(scope, loss, metrics), gradient });
+    return { program, trained: trainedOf(targets, derivatives) };
+  };
   const targets = trainable.filter(({ name }) => !isFrozen(name));
-  const derivatives = grad(
-    op.mul(loss, 1 / (count * collective.size)),
-    targets.map(({ value }) => value),
-  );
-  const program = await compileProgram(backend, {
-    ...results(scope, loss, metrics),
-    gradient: sums(targets, derivatives),
-  });
+  const awake = targets.filter(({ name }) => !isLazy(name));
+  const { program: long, trained } = await compileFor(targets);
+  const short = awake.length === targets.length ? long : (await compileFor(awake)).program;
+  const programs = [...new Set([long, short])];
   return {
     variables: [...scope.variables.values()],
-    trained: trainedOf(targets, derivatives),
-    bind: program.bind,
-    async add(samples, scalar) {
+    trained,
+    bind: (state) => programs.forEach((program) => program.bind(state)),
+    async add(samples, scalar, isShort = false) {
+      const program = isShort ? short : long;
       const means = new Map<string, number>();
       for (let i = 0; i < count; i++) {
         const found = await program.run({ batch: await microBatchOf(objective, samples, i, size), scalar });
@@ -85,10 +96,10 @@ async function meanOfMicroBatches(
       collective.allReduceSum(values);
       return new Map([...means.keys()].map((name, i) => [name, values[i]!]));
     },
-    async time(batch, scalar) {
-      return count * (await secondsOf(() => program.run({ batch, scalar })));
+    async time(batch, scalar, isShort = false) {
+      return count * (await secondsOf(() => (isShort ? short : long).run({ batch, scalar })));
     },
-    release: program.release,
+    release: async () => void (await Promise.all(programs.map((program) => program.release()))),
   };
 }
 
@@ -98,7 +109,14 @@ async function meanOfMicroBatches(
  */
 async function wholeLoss(
   objective: Objective,
-  { backend, microBatches: { size, count, passes }, isFrozen, recompute = false, collective }: GradientOptions,
+  {
+    backend,
+    microBatches: { size, count, passes },
+    isFrozen,
+    isLazy = noneIs,
+    recompute = false,
+    collective,
+  }: GradientOptions,
 ): Promise<Gradient> {
   const { rank, size: ranks } = collective;
   const part = cachedPart(backend, objective, size);
@@ -114,21 +132,39 @@ async function wholeLoss(
   const encode = await compileProgram(backend, { encoded }, staysOnDevice ? ["encoded"] : []);
   // The loss is computed by every process; its gradient counts once.
   const ofHeads = rank === 0 ? sums(trainable, ofLoss) : {};
-  const whole = await compileProgram(
-    backend,
-    { ...results(scope, loss, metrics), gradient: ofHeads, cotangent: cotangents },
-    staysOnDevice ? ["cotangent"] : [],
-  );
+  const compileLoss = (gradient: Values) =>
+    compileProgram(
+      backend,
+      { ...results(scope, loss, metrics), gradient, cotangent: cotangents },
+      staysOnDevice ? ["cotangent"] : [],
+    );
   // heads alone are trained where the encoder is frozen
-  const backward =
-    needed.length === 0 ? undefined : await compileProgram(backend, { gradient: sums(trainable, ofRows) });
-  const programs = [encode, whole, ...(backward === undefined ? [] : [backward])];
+  const compileBackward = async (gradient: Values) =>
+    Object.keys(gradient).length === 0 ? undefined : compileProgram(backend, { gradient });
+  const long = { whole: await compileLoss(ofHeads), backward: await compileBackward(sums(trainable, ofRows)) };
+  let short = long;
+  if (trainable.some(({ name }) => isLazy(name))) {
+    const { trainable: awake, ofRows: ofAwake } = traceParts(objective, {
+      ...options,
+      isFrozen: (name) => isFrozen(name) || isLazy(name),
+    });
+    // The loss itself has a gradient of lazy parameters where an anchor holds them.
+    const ofAwakeHeads = Object.fromEntries(Object.entries(ofHeads).filter(([name]) => !isLazy(name)));
+    const isSame = Object.keys(ofAwakeHeads).length === Object.keys(ofHeads).length;
+    short = {
+      whole: isSame ? long.whole : await compileLoss(ofAwakeHeads),
+      backward: await compileBackward(sums(awake, ofAwake)),
+    };
+  }
+  const all = [encode, long.whole, long.backward, short.whole, short.backward];
+  const programs = [...new Set(all)].filter((program) => program !== undefined);
 
   return {
     variables: [...scope.variables.values()],
     trained: new Set([...trainedOf(trainable, ofLoss), ...trainedOf(trainable, ofRows)]),
     bind: (state) => programs.forEach((program) => program.bind(state)),
-    async add(samples, scalar) {
+    async add(samples, scalar, isShort = false) {
+      const { whole, backward } = isShort ? short : long;
       let batch: Fields = {};
       for (let i = 0; i < count; i++) {
         batch = await microBatchOf(objective, samples, i, size);
@@ -143,7 +179,8 @@ async function wholeLoss(
       }
       return metricsIn(found);
     },
-    async time(batch, scalar) {
+    async time(batch, scalar, isShort = false) {
+      const { whole, backward } = isShort ? short : long;
       const forward = await secondsOf(() => kept.encode(encode, 0, { batch, scalar }));
       // On a device nothing can be read before it is written. On the host rows are there, and no process waits for others.
       if (staysOnDevice) {
@@ -164,6 +201,8 @@ async function wholeLoss(
     },
   };
 }
+
+const noneIs = () => false;
 
 /** Scalars, and buffers in place. */
 function results(scope: Scope, loss: Value, metrics: Values) {

@@ -5,7 +5,7 @@ import { type Tensor, tensor } from "../tensor/tensor.ts";
 import type { AdamWOptions, Backend, State } from "../backend/backend.ts";
 import { variableKey } from "../nn/init.ts";
 import type { Variable } from "../nn/scope.ts";
-import { type RateRule, type Treatment, treatment } from "../optim/groups.ts";
+import { everyOf, type RateRule, type Treatment, treatment } from "../optim/groups.ts";
 import { allReduceAll } from "../collective/buckets.ts";
 import { alone, type Collective } from "../collective/collective.ts";
 import type { Objective } from "../objectives/objective.ts";
@@ -43,6 +43,11 @@ export interface Step {
   readonly state: State;
   readonly treatments: ReadonlyMap<string, Treatment>;
   readonly microBatches: MicroBatches;
+  /**
+   * Lazy parameters are trained in the steps whose number is a multiple of this, at as many times the rate; the steps between
+   * are short. 1 where there are none.
+   */
+  readonly every: number;
   /** Makes copies equal to what they are copies of: at the start of a stage, after its weights are in place. */
   resetCopies(): Promise<void>;
   /** Moves the momentum copies once; `run` does it first. `progress`: share of the stage done. */
@@ -56,11 +61,11 @@ export interface Step {
     samples: Samples,
     at: { readonly number: number; readonly rate: number; readonly progress: number },
   ): Promise<StepResult>;
-  /** Moves the trained weights by the gradient that the state holds, times `scale`, and clears it; `run` does it last. */
+  /** Moves the weights that step `number` trains by the gradient that the state holds, times `scale`, and clears it; `run` does it last. */
   update(at: { readonly number: number; readonly rate: number; readonly scale?: number }): Promise<void>;
-  /** The loss and its gradient by parameter name, without an update: copies. `progress` as in `run` (default 0). */
+  /** The loss and its gradient by parameter name, lazy ones too, without an update: copies. `progress` as in `run` (default 0). */
   gradients(samples: Samples, progress?: number): Promise<{ loss: number; gradients: Map<string, Tensor> }>;
-  /** Seconds of a step without its update, told from one micro-batch. */
+  /** Seconds of a step without its update, told from one micro-batch; the mean of short and long ones. */
   time(microBatch: Fields): Promise<number>;
   release(): Promise<void>;
 }
@@ -71,10 +76,16 @@ export class NonFiniteError extends Error {}
 export async function createStep(objective: Objective, options: StepOptions): Promise<Step> {
   const { backend, batch, microBatch, rules, optimizer, clip, key, recompute, collective = alone } = options;
   const microBatches = cut(objective, batch, microBatch, collective);
+  const asked = everyOf(rules);
   const isFrozen = (name: string) => treatment(rules, name).frozen;
-  const gradient = await createGradient(objective, { backend, microBatches, isFrozen, recompute, collective });
+  const isLazy = (name: string) => treatment(rules, name).every !== undefined;
+  const gradient = await createGradient(objective, { backend, microBatches, isFrozen, isLazy, recompute, collective });
   const { variables, trained } = gradient;
   const treatments = treatmentsOf(objective, variables, rules);
+  const lazy = new Set([...trained].filter(isLazy));
+  const awake = new Set([...trained].filter((name) => !lazy.has(name)));
+  const every = lazy.size === 0 ? 1 : asked;
+  const isShort = (number: number) => number % every !== 0;
   const copies = pairsOf(objective, variables);
   const averaged = copies.flatMap(({ momentum, pairs }) => (momentum === undefined ? [] : pairs));
   const state = await backend.allocate({ variables, trained, averaged, optimizer });
@@ -82,10 +93,10 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
   gradient.bind(state);
 
   /** The gradient of the whole batch, in every process. */
-  async function backward(samples: Samples, progress: number): Promise<Map<string, number>> {
-    const means = await gradient.add(samples, scalarsAt(objective, progress));
+  async function backward(samples: Samples, progress: number, short = false): Promise<Map<string, number>> {
+    const means = await gradient.add(samples, scalarsAt(objective, progress), short);
     if (collective.size === 1) return means;
-    const gradients = await state.readGradients();
+    const gradients = await state.readGradients(short ? awake : trained);
     allReduceAll(
       collective,
       [...gradients.values()].map(({ data }) => data),
@@ -94,20 +105,26 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
     return means;
   }
 
-  const update: Step["update"] = ({ number, rate, scale = 1 }) =>
-    state.update({ step: number, rate, scale, treatments });
+  const update: Step["update"] = async ({ number, rate, scale = 1 }) => {
+    await state.update({ step: number, rate, scale, treatments, names: awake });
+    // Adam corrects its moments by the number of updates that made them.
+    if (lazy.size > 0 && !isShort(number))
+      await state.update({ step: number / every, rate: rate * every, scale, treatments, names: lazy });
+  };
 
   return {
     backend,
     state,
     treatments,
     microBatches,
+    every,
     resetCopies: () => state.copy(copies.flatMap(({ pairs }) => pairs)),
     moveCopies: (progress) => moveCopies(state, copies, progress),
     update,
     async run(samples, { number, rate, progress }) {
       await moveCopies(state, copies, progress);
-      const means = await backward(samples, progress);
+      const means = await backward(samples, progress, isShort(number));
+      // of what this step trains: what it does not has a gradient of zeros
       const gradientNorm = await state.gradientNorm();
       const loss = means.get("loss")!;
       if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
@@ -130,9 +147,11 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
       return { loss: means.get("loss")!, gradients: new Map(found) };
     },
     async time(microBatch) {
-      const seconds = await gradient.time(microBatch, scalarsAt(objective, 0));
+      const scalars = scalarsAt(objective, 0);
+      const long = await gradient.time(microBatch, scalars);
+      const short = lazy.size === 0 ? long : await gradient.time(microBatch, scalars, true);
       await state.zeroGradients();
-      return seconds;
+      return (long + (every - 1) * short) / every;
     },
     async release() {
       await state.release(); // first: a device frees a tensor with the session that made it

@@ -93,6 +93,17 @@ describe("gradients", () => {
     );
     expect(await state.gradientNorm()).toBe(0);
   });
+  it("of others than those that are asked for stay as they are", async () => {
+    const state = await create();
+    await state.writeGradients(new Map([["a", six]]));
+    const before = (await state.read({ moments: true })).get("a")!.data.slice();
+    const treatments = new Map([["a", { rate: 0.5, decay: false, frozen: false }]]);
+    await state.update({ step: 1, rate: 0.1, scale: 1, treatments, names: new Set() });
+    expect((await state.read()).get("a")!.data).toEqual(before);
+    expect(await state.gradientNorm()).toBeGreaterThan(0);
+    expect([...(await state.readGradients(new Set())).keys()]).toEqual([]);
+    expect([...(await state.readGradients(new Set(["a"]))).keys()]).toEqual(["a"]);
+  });
 });
 
 describe("copies", () => {

@@ -42,6 +42,8 @@ describe("wrong usage ends with 2 and says what was meant", () => {
     [["evaluate", "x", "--shots", "1,half"], "'1,half' is invalid", "a share such as 10%, or a split file"],
     [["evaluate", "x", "--protocol", "paper/ten"], "unknown protocol paper/ten", "paper/10-percent-vit-base"],
     [["pretrain", "x", "--micro-batch", "0"], "'0' is invalid", "expected a whole number of at least 1, or auto"],
+    [["pretrain", "x", "--lazy", "1"], "'1' is invalid", "expected a whole number of at least 2"],
+    [["pretrain", "x", "--lazy", "2.5"], "'2.5' is invalid", "expected a whole number of at least 2"],
     [["plan", "x", "--bandwidth", "-1"], "'-1' is invalid", "expected a number above 0"],
     [["study", "--methods", "mim,ml"], "unknown method ml", "available: mim, cl, mtl, mim-to-cl, cl-to-mim"],
     [["study", "--search", "1,0"], "'1,0' is invalid", "expected a number above 0"],
@@ -84,6 +86,9 @@ describe("what cannot be done ends with 1 and one sentence", () => {
     expect(await dry("--init", "none.safetensors")).toContain("--init: there is no file none.safetensors");
     expect(await dry("--parent", "none.safetensors")).toContain("--parent: there is no file none.safetensors");
     expect(await dry("--recipe", "mtl", "--fix-to", "2")).toContain("--fix-to says how a second stage builds on");
+    expect(await dry("--recipe", "mim", "--lazy", "4")).toContain("--lazy says how a second stage builds on");
+    expect(await dry("--recipe", "auto-grafted", "--lazy", "4")).toContain("measures its rates when the stage begins");
+    expect(await dry("--rates", "1,1", "--lazy", "4")).toContain("layer-grafted with these rates has no block below 1");
     expect(await dry("--fresh-end")).toContain("say with fixTo where the upper blocks begin");
     expect(await dry("--patch-drop", "0.5", "--contrastive-mae", "0.5")).toContain("give one of them");
   });

@@ -121,6 +121,27 @@ describe("a stage of the whole", () => {
     expect(() => small("cl", changes).work(3)).toThrow("cannot be shared by 3 processes");
   });
 
+  it("with lazy lower blocks is the mean of long steps and short ones", () => {
+    const [data, every] = [{ kind: "synthetic" as const }, 4];
+    const works = (microBatch: number, ranks = 1) =>
+      (["usual", "lazy", "frozen"] as const).map((kind) => {
+        const graft = { lazy: { lazy: every }, usual: {}, frozen: { fixTo: 4 } }[kind];
+        const cl = { ...stage, batch: 16, microBatch, mlpDim, dim };
+        const recipe = defineRecipe(method("layer-grafted", { data, model, mim: stage, cl, graft }));
+        return stageWork(resolveStages(recipe)[1]!, ranks);
+      });
+    for (const microBatch of [4, 16]) {
+      const [usual, lazy, frozen] = works(microBatch).map(({ operations }) => operations.perImage);
+      expect(lazy! / ((usual! + (every - 1) * frozen!) / every)).toBeCloseTo(1, 6);
+      const [all, mean, part] = works(microBatch, 2).map(({ reduced }) => reduced.bytes);
+      expect(mean).toBe((all! + (every - 1) * part!) / every);
+      const [one, both] = works(microBatch);
+      expect(both!.parameters).toEqual(one!.parameters);
+      expect(both!.bytes.moments).toBe(one!.bytes.moments);
+      expect(both!.bytes.microBatch).toBeGreaterThan(one!.bytes.microBatch); // of two graphs
+    }
+  });
+
   it("that computes its blocks again keeps less and does more", () => {
     for (const microBatch of [4, 16])
       for (const name of ["mim", "cl"] as const) {

@@ -117,6 +117,38 @@ describe("layer-grafted", () => {
     expect([rate("norm.weight"), treatment(rates, "predictor.0.weight").rate]).toEqual([1, 1]);
   });
 
+  it("may have lazy lower blocks: class token and those whose rate is below 1", () => {
+    const every = (graft: GraftOptions) => {
+      const { rates } = grafted(graft);
+      const names = ["cls_token", "blocks.0.norm1.bias", "blocks.7.norm1.bias", "blocks.8.norm1.bias", "norm.weight"];
+      return names.map((name) => treatment(rates, `base_encoder.${name}`).every);
+    };
+    expect(every({ lazy: 4 })).toEqual([4, 4, 4, undefined, undefined]);
+    expect(every({ lazy: 2, rates: [0.1, 1, 1] })).toEqual([2, 2, undefined, undefined, undefined]);
+    expect(every({ lazy: 2, rates: [0.1, 0.5] })).toEqual([2, 2, 2, 2, undefined]);
+    expect(every({})).toEqual([undefined, undefined, undefined, undefined, undefined]);
+    const without = grafted({ lazy: 4 }).rates.map((rule) => ({ ...rule, every: undefined }));
+    expect(without).toEqual(grafted({}).rates);
+    expect(() => grafted({ lazy: 4, fixTo: 2 })).not.toThrow();
+  });
+
+  it.each([
+    ["mtl", { lazy: 4 }, "lazy is for lower blocks that learn slowly, but mtl has one stage"],
+    ["mim-to-cl", { lazy: 4 }, "but mim-to-cl freezes its lower blocks, which is less work still"],
+    [
+      "auto-grafted",
+      { lazy: 4 },
+      "but auto-grafted measures its rates when the stage begins; graft-plan measures them now",
+    ],
+    ["layer-grafted", { lazy: 4, layerDecay: 0.5 }, "layer-grafted with layerDecay has a rate below 1 in every block"],
+    ["layer-grafted", { lazy: 4, rates: [1, 1] }, "layer-grafted with these rates has no block below 1"],
+    ["layer-grafted", { lazy: 4, rates: [1, 0.1, 1] }, "every is for embeddings and lowest blocks, without a gap"],
+    ["layer-grafted", { lazy: 4, fixTo: 8 }, "a rule says every 4 steps, but matches nothing that is trained"],
+    ["layer-grafted", { lazy: 1 }, "every: must be a whole number of at least 2"],
+  ] as const)("%s with %j is refused", (name, graft, message) => {
+    expect(() => grafted(graft, name)).toThrow(message);
+  });
+
   it("has the paper's numbers where none are given", () => {
     expect(mim!.objective).toMatchObject({ decoderWidth: 512, decoderDepth: 8, decoderHeads: 16, maskRatio: 0.75 });
     expect(cl!.objective).toMatchObject({ mlpDim: 4096, dim: 256, temperature: 0.2, momentum: 0.99 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { stages, treatment } from "../../src/optim/groups.ts";
+import { everyOf, stages, treatment } from "../../src/optim/groups.ts";
 
 describe("stages", () => {
   // the paper's ViT-B: blocks 0-3, 4-7, 8-11
@@ -62,5 +62,17 @@ describe("treatment", () => {
     expect(treatment(rules, "blocks.0.fc.bias")).toEqual({ rate: 0.5, decay: false, frozen: true });
     expect(treatment(rules, "blocks.1.fc.weight")).toEqual({ rate: 0.5, decay: true, frozen: false });
     expect(treatment(rules, "norm.bias")).toEqual({ rate: 2, decay: false, frozen: false });
+  });
+  it("is lazy where a rule says so, and every rule says the same", () => {
+    const rules = [
+      { match: "^blocks\\.0", every: 4 },
+      { match: "", rate: 2 },
+    ];
+    expect(treatment(rules, "blocks.0.fc.bias")).toEqual({ rate: 2, decay: true, frozen: false, every: 4 });
+    expect(treatment(rules, "blocks.1.fc.bias")).toEqual({ rate: 2, decay: true, frozen: false });
+    expect([everyOf([]), everyOf(rules), everyOf([...rules, { match: "cls_token", every: 4 }])]).toEqual([1, 4, 4]);
+    expect(() => everyOf([...rules, { match: "cls_token", every: 2 }])).toThrow(
+      "the rules say every 4 and every 2 steps",
+    );
   });
 });

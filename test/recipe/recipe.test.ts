@@ -1,12 +1,24 @@
 import { describe, expect, it } from "vitest";
 import { maeView, noise } from "../../src/data/augmentation/views.ts";
+import { lower, type RateRule } from "../../src/optim/groups.ts";
 import { defineRecipe, nearestName } from "../../src/recipe/recipe.ts";
 import { finishedEarly, rateAt, resolveStages, scheduleAt, stepsOf } from "../../src/recipe/stage.ts";
 import { tiny } from "../train/tiny.ts";
 
+/** The tiny graft with more rules in its second stage. */
+function withRates(...rules: RateRule[]) {
+  const [mim, cl] = tiny().stages;
+  return { ...tiny(), stages: [mim!, { ...cl!, rates: [...rules, ...("rates" in cl! ? cl.rates : [])] }] };
+}
+
 describe("defineRecipe", () => {
   it("fills in defaults", () => {
     expect(defineRecipe(tiny()).stages[0]!.objective).toMatchObject({ maskRatio: 0.75, normPix: true });
+  });
+
+  it("takes lazy blocks from the lowest up, and all of the encoder's", () => {
+    for (const match of [lower(1), lower(2), "base_encoder\\.(cls_token|blocks|norm)"])
+      expect(defineRecipe(withRates({ match, every: 4 })).stages[1]!.rates[0]).toEqual({ match, every: 4 });
   });
 
   it.each([
@@ -43,6 +55,25 @@ describe("defineRecipe", () => {
       { ...tiny(), stages: [{ ...tiny().stages[0]!, rates: [{ match: "(", rate: 1 }] }] },
       "stages.0.rates.0.match: is not a regular expression",
     ],
+    ["lazy blocks in every step", withRates({ match: lower(1), every: 1 }), "rates.0.every: must be a whole number of"],
+    ["in every 2.5th", withRates({ match: lower(1), every: 2.5 }), "must be a whole number of at least 2: trained in"],
+    [
+      "two kinds of lazy blocks",
+      withRates({ match: "cls_token", every: 2 }, { match: "blocks", every: 4 }),
+      "stages.1.rates: the rules say every 2 and every 4 steps",
+    ],
+    [
+      "lazy blocks above others",
+      withRates({ match: "blocks\\.1", every: 2 }),
+      "stages.1.rates: base_encoder.cls_token is trained in every step, but base_encoder.blocks.1.",
+    ],
+    [
+      "blocks that are lazy in part",
+      withRates({ match: "cls_token|blocks\\.0\\.attn", every: 2 }),
+      "base_encoder.blocks.0.norm1.bias is trained in every step, but base_encoder.blocks.0.attn.qkv.weight, which is no",
+    ],
+    ["lazy heads", withRates({ match: "", every: 2 }), "stands above the encoder and is trained in every step"],
+    ["lazy patches that are frozen", withRates({ match: "patch_embed", every: 2 }), "matches nothing that is trained"],
     ["a micro-batch that does not divide", { ...tiny({ microBatch: 3 }) }, "microBatch must divide batch"],
     [
       "a patch that does not divide",

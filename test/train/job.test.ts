@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openSource } from "../../src/data/sources/open.ts";
 import { alone, type Collective } from "../../src/collective/collective.ts";
+import { lower } from "../../src/optim/groups.ts";
 import { listCheckpoints, readCheckpoint } from "../../src/run/checkpoint.ts";
 import { readMetrics } from "../../src/run/metrics.ts";
 import { checkData, inEvery } from "../../src/train/job.ts";
@@ -119,6 +120,20 @@ describe.skipIf(!hasMpi)("a job", () => {
     },
     120_000,
   );
+
+  it("with lazy lower blocks takes the steps of one", async () => {
+    const [one, many] = [join(temporary(), "one"), join(temporary(), "many")];
+    const { stages, ...rest } = recipeOf(16, 20, 4);
+    const lazy = stages.map((stage) =>
+      stage.name === "mim" || !("rates" in stage)
+        ? stage
+        : { ...stage, rates: [{ match: lower(1), every: 3 }, ...stage.rates] },
+    );
+    const task = { recipe: { ...rest, stages: lazy } };
+    expect(await run(1, one, task)).toMatchObject({ code: 0 });
+    expect(await run(2, many, task)).toMatchObject({ code: 0, text: "" });
+    expectSame(many, one);
+  }, 120_000);
 
   it("whose second process dies ends with it, and goes on in another number of processes", async () => {
     const [broken, whole] = [join(temporary(), "broken"), join(temporary(), "whole")];
