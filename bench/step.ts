@@ -10,7 +10,7 @@
  * with its decoder, `cl` MoCo v3 with momentum encoder and heads, both with the sizes and rates that a recipe has.
  *
  * With `--torch` the same step in PyTorch (step_torch.py) runs beside it, from the same weights and on the same batch: the
- * losses of the first step tell. PyTorch is eager and plain; `--fused` and `--compile` take its faster ways. Each side has a
+ * losses tell. PyTorch is eager and plain; `--fused` and `--compile` take its faster ways. Each side has a
  * process of its own; they take turns step by step, so that a machine that slows down slows both. A process prints a line
  * when ready, then a line for each line "step" or "memory" it reads. With `--device` our side computes there, and says how
  * many operators a step has and what crosses to the device; `--peak` is what the device is said to reach in float32, in
@@ -104,7 +104,10 @@ async function measure() {
     await report("PyTorch", theirs.side, seconds(taken.theirs));
     compare(seconds(taken.ours), seconds(taken.theirs));
     same("parameters", ours.ready.parameters!, theirs.ready.parameters, 0);
-    same("loss of the first step", taken.ours[0]!.loss!, taken.theirs[0]!.loss!, 1e-3);
+    // Rounding grows from step to step; the last loss tells of optimizer and momentum encoder.
+    const tolerance = options.precision === "fp32" ? 1e-3 : 3e-2;
+    same("loss of the first step", taken.ours[0]!.loss!, taken.theirs[0]!.loss!, tolerance);
+    same("loss of the last step", taken.ours.at(-1)!.loss!, taken.theirs.at(-1)!.loss!, 10 * tolerance);
   }
   console.log(`load after: ${load()}`);
 }
