@@ -13,7 +13,7 @@
  */
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { cpus, loadavg, tmpdir } from "node:os";
+import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -25,8 +25,9 @@ import { rowMaker } from "../src/data/batches/rows.ts";
 import { openSource, type SourceInput } from "../src/data/sources/open.ts";
 import { maeView, mocoViews } from "../src/data/augmentation/views.ts";
 import { cpu } from "../src/backend/cpu.ts";
-import { encoderStep, modelOf } from "./encoder-step.ts";
+import { load } from "./machine.ts";
 import { median, open, type Side } from "./sides.ts";
+import { modelOf, openStep, taskOf } from "./task.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -64,12 +65,6 @@ else {
   } finally {
     if (made !== undefined) await rm(made, { recursive: true });
   }
-}
-
-function load(): string {
-  return loadavg()
-    .map((x) => x.toFixed(2))
-    .join(" ");
 }
 
 function source(images: string): SourceInput {
@@ -154,7 +149,7 @@ async function measureStep(images: string, name: string) {
     seed: 0,
     cacheBytes: 0,
   });
-  const step = await encoderStep(model, {
+  const step = await openStep(taskOf("encoder", name), {
     batch,
     micro: Math.min(batch, 8),
     backend: cpu({ threads: Number(options.threads) }),
