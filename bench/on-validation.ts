@@ -2,6 +2,7 @@
 import type { Question, Questions } from "../src/data/question.ts";
 import { styles } from "../src/data/sources/emoji/installed.ts";
 import { openEmoji } from "../src/data/sources/emoji/source.ts";
+import { subset } from "../src/data/sources/subset.ts";
 import { defineSource, type SourceInput } from "../src/data/sources/open.ts";
 import type { Features } from "../src/evaluators/evaluator.ts";
 import { fewShot } from "../src/measure/protocols/few-shot.ts";
@@ -21,7 +22,6 @@ export async function scoresOf(
   const tasks = [
     ...knn.tasks({ ...common, questions }, {}, options),
     ...(probes ? linear.tasks(common, {}, options) : []),
-    // The labels to choose from are many, and draws cost little: ten of them make the mean steadier than the demo's five.
     ...fewShot.tasks(common, { shots, draws: 10 }, options),
     ...retrieval.tasks({ source, questions: [], pairings }, {}, options),
   ];
@@ -47,21 +47,27 @@ function untested(question: Question): Question {
 }
 
 async function ofDrawings(spec: Parameters<typeof openEmoji>[0]): Promise<Questions> {
-  const source = await openEmoji({ ...spec, split: "all", styles: [...styles], label: "subgroup" });
-  const rowsOf = (split: string, isWanted: (style: string) => boolean) =>
-    source.drawings.flatMap(({ style }, i) => (source.split!(i) === split && isWanted(style) ? [i] : []));
+  const whole = await openEmoji({ ...spec, split: "all", styles: [...styles], label: "subgroup" });
   const isSeen = (style: string) => spec.styles.some((each) => each === style);
+  const used = whole.drawings.flatMap(({ style }, i) => {
+    const split = whole.split!(i);
+    return split === "validation" || (split === "train" && isSeen(style)) ? [i] : [];
+  });
+  const source = subset(whole, used);
+  const drawings = used.map((i) => whole.drawings[i]!);
+  const rowsOf = (split: string, isWanted: (style: string) => boolean) =>
+    drawings.flatMap(({ style }, i) => (source.split!(i) === split && isWanted(style) ? [i] : []));
   const [train, validation] = [rowsOf("train", isSeen), rowsOf("validation", isSeen)];
   const rows = { train, validation, test: validation };
   const question = (by: "subgroup" | "group"): Question => {
-    const classes = by === "group" ? source.groups : source.subgroups;
-    return { what: `${classes.length} ${by}s`, classes, labels: Int32Array.from(source.drawings, (d) => d[by]), rows };
+    const classes = by === "group" ? whole.groups : whole.subgroups;
+    return { what: `${classes.length} ${by}s`, classes, labels: Int32Array.from(drawings, (d) => d[by]), rows };
   };
   const unseen = rowsOf("validation", (style) => !isSeen(style));
   const strange = { ...question("subgroup"), what: "unseen style", rows: { ...rows, test: unseen }, only: "knn" };
   const pairing = (from: string, to: string) => ({
     what: `${from} → ${to}`,
-    identities: Int32Array.from(source.drawings, ({ concept }) => concept),
+    identities: Int32Array.from(drawings, ({ concept }) => concept),
     queries: rowsOf("validation", (style) => style === from),
     gallery: rowsOf("validation", (style) => style === to),
   });

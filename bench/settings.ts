@@ -9,7 +9,16 @@
  * counted in operations and given in seconds (see `secondsOf`). What the results file has is not measured again.
  */
 import { createHash } from "node:crypto";
-import { appendFileSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -92,7 +101,7 @@ async function measure(name: string, seed: number): Promise<void> {
   await pretrain({ recipe: { ...method("layer-grafted", { ...options, parent }), threads }, out: join(dir, "cl") });
   const minutes = Math.round((performance.now() - start) / 6000) / 10;
   const scores = {
-    mim: await scoresAt(parent),
+    mim: await scoresOnce(parent),
     cl: await scoresAt(join(dir, "cl")),
     ...(given.mean ? { clMean: await scoresAt(join(dir, "cl"), "mean") } : {}),
   };
@@ -100,6 +109,13 @@ async function measure(name: string, seed: number): Promise<void> {
   add({ setting: name, data: given.data, seed, budget, epochs, scores, minutes, cpu, commit });
   console.log(`${name}, seed ${seed}, ${epochs.mim} : ${epochs.cl} epochs, ${minutes} minutes`);
   console.log(scores.cl);
+}
+
+/** Scores of an encoder that is kept: measured for the first graft on it. */
+async function scoresOnce(path: string): ReturnType<typeof scoresAt> {
+  const file = `${path}.${given.probes ? "probes" : "scores"}.json`;
+  if (!existsSync(file)) writeFileSync(file, JSON.stringify(await scoresAt(path)));
+  return JSON.parse(readFileSync(file, "utf8")) as Awaited<ReturnType<typeof scoresAt>>;
 }
 
 /** Scores of an encoder's class token, or of the mean of its patches. */
