@@ -95,7 +95,7 @@ async function measure(name: string, seed: number): Promise<void> {
   const id = createHash("sha256").update(JSON.stringify({ data, model, mim, seed })).digest("hex").slice(0, 16);
   const parent = join(given.kept, `${id}.safetensors`);
   if (!existsSync(parent)) {
-    await pretrain({ recipe: { ...method("mim", options), threads }, out: join(dir, "mim") });
+    await pretrain({ recipe: { ...method("mim", { ...options, graft: {} }), threads }, out: join(dir, "mim") });
     copyFileSync(listCheckpoints(join(dir, "mim")).at(-1)!.path, parent);
   }
   await pretrain({ recipe: { ...method("layer-grafted", { ...options, parent }), threads }, out: join(dir, "cl") });
