@@ -1,7 +1,7 @@
 import { sizeOf } from "../tensor/shape.ts";
 import { add, mul, reshape, slice, stopGradient } from "./ops/index.ts";
 import { vjp } from "./grad.ts";
-import { apply, type Op, reachable, type Value } from "./value.ts";
+import { apply, type Op, reachable, substitute, type Value } from "./value.ts";
 
 /**
  * `y`, of which nothing between `x` and `y` is kept for the backward pass: that computes it again from `x` (gradient
@@ -22,17 +22,8 @@ const recomputedOp: Op = {
     // The runtime computes a node when all it needs is there: tied to what comes down, it waits for the backward pass.
     const first = reshape(slice(reshape(dy, [sizeOf(dy.shape)]), 0, 0, 1), []);
     const again = add(x!, stopGradient(mul(first, 0)));
-    const copies = new Map([[x!, again]]);
-    for (const value of descendants(x!, y!))
-      copies.set(
-        value,
-        apply(
-          value.op,
-          value.inputs.map((each) => copies.get(each) ?? each),
-          value.attrs,
-        ),
-      );
-    const cotangents = vjp([[copies.get(y!)!, dy]], [again, ...sources]);
+    const [copy] = substitute([y!], new Map([[x!, again]]));
+    const cotangents = vjp([[copy!, dy]], [again, ...sources]);
     return [null, ...cotangents.map((each) => each ?? null)];
   },
 };

@@ -97,6 +97,16 @@ export function reachable(outputs: readonly Value[]): Value[] {
   return [...seen].sort((a, b) => a.id - b.id);
 }
 
+/** The outputs as they would be with `replacements` in place of some of the values that they depend on. */
+export function substitute(outputs: readonly Value[], replacements: ReadonlyMap<Value, Value>): Value[] {
+  const found = new Map(replacements);
+  const now = (value: Value) => found.get(value) ?? value;
+  for (const value of reachable(outputs))
+    if (!found.has(value) && value.inputs.some((each) => found.has(each)))
+      found.set(value, apply(value.op, value.inputs.map(now), value.attrs));
+  return outputs.map(now);
+}
+
 /** The graph behind the outputs as text, a line a value: `%3 = Add(%1, %2) float32[2,3]`. */
 export function print(outputs: readonly Value[]): string {
   const values = reachable(outputs);

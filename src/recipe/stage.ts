@@ -124,6 +124,7 @@ export function createStageStep(
     collective,
     recompute,
     clip,
+    equalCopies: true, // every stage begins so (`recipe/start.ts`)
   });
 }
 

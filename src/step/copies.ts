@@ -1,5 +1,6 @@
 /** Momentum (EMA) copies and anchors: variables that are copies of others. */
 import type { Pair, State } from "../backend/backend.ts";
+import type { Value } from "../graph/value.ts";
 import type { Variable } from "../nn/scope.ts";
 import type { Copy, Objective } from "../objectives/objective.ts";
 
@@ -19,6 +20,23 @@ export function pairsOf({ copies = [] }: Objective, variables: readonly Variable
     if (alone !== undefined) throw new Error(`${alone.target} is a copy of ${alone.source}, which does not exist`);
     return { ...copy, pairs };
   });
+}
+
+/** Values of copies whose sources never change, tables and frozen parameters, and those of their sources. */
+export function constantCopies(
+  { copies = [] }: Objective,
+  variables: ReadonlyMap<string, Variable>,
+  isConstant: (name: string) => boolean,
+): Map<Value, Value> {
+  const found = new Map<Value, Value>();
+  for (const { source, target } of copies)
+    for (const { name, value } of variables.values()) {
+      if (!name.startsWith(target)) continue;
+      const original = variables.get(source + name.slice(target.length));
+      if (original === undefined || original.role === "buffer") continue;
+      if (original.role === "constant" || isConstant(original.name)) found.set(value, original.value);
+    }
+  return found;
 }
 
 /** Moves those with momentum. Buffers are statistics of their own and stay. */

@@ -46,6 +46,8 @@ export interface GradientOptions {
   /** Blocks keep only what enters them and are computed again in the backward pass (default: false). */
   readonly recompute?: boolean | undefined;
   readonly collective: Collective;
+  /** Copies equal their sources at first, so that what is frozen need not be computed twice (default: false). */
+  readonly equalCopies?: boolean | undefined;
 }
 
 export function createGradient(objective: Objective, options: GradientOptions): Promise<Gradient> {
@@ -58,10 +60,19 @@ export function createGradient(objective: Objective, options: GradientOptions): 
 /** One graph, run on micro-batch after micro-batch. */
 async function meanOfMicroBatches(
   objective: Objective,
-  { backend, microBatches: { size, count }, isFrozen, isLazy = noneIs, recompute = false, collective }: GradientOptions,
+  {
+    backend,
+    microBatches: { size, count },
+    isFrozen,
+    isLazy = noneIs,
+    recompute = false,
+    collective,
+    equalCopies = false,
+  }: GradientOptions,
 ): Promise<Gradient> {
   const { scope, loss, metrics, trainable } = trace(objective, size, {
     recompute,
+    isConstant: equalCopies ? isFrozen : undefined,
     part: cachedPart(backend, objective, size),
   });
   const share = op.mul(loss, 1 / (count * collective.size));
@@ -116,11 +127,19 @@ async function wholeLoss(
     isLazy = noneIs,
     recompute = false,
     collective,
+    equalCopies = false,
   }: GradientOptions,
 ): Promise<Gradient> {
   const { rank, size: ranks } = collective;
   const part = cachedPart(backend, objective, size);
-  const options = { microBatch: size, part, batch: size * count * ranks, isFrozen, recompute };
+  const options = {
+    microBatch: size,
+    part,
+    batch: size * count * ranks,
+    isFrozen,
+    ...(equalCopies ? { isConstant: isFrozen } : {}),
+    recompute,
+  };
   const { scope, encoded, loss, metrics, trainable, ofLoss, cotangents, ofRows } = traceParts(objective, options);
   const needed = Object.keys(cotangents);
 

@@ -1,21 +1,34 @@
 /** The graphs of a training step, before they are compiled: one, or three where a batch that is compared comes in parts. */
 import { grad, vjp } from "../graph/grad.ts";
 import * as op from "../graph/ops/index.ts";
-import type { Value } from "../graph/value.ts";
+import { substitute, type Value } from "../graph/value.ts";
 import { Scope, type Variable } from "../nn/scope.ts";
 import type { Objective, Values } from "../objectives/objective.ts";
+import { constantCopies } from "./copies.ts";
 import { port } from "./ports.ts";
 
 /**
  * The graph of an objective on `batch` samples, before it is differentiated; `trainable` may have a gradient. Encoded
  * `part` by part within it (default: in one piece).
  */
-export function trace(objective: Objective, batch: number, { recompute = false, part = batch } = {}) {
+export function trace(
+  objective: Objective,
+  batch: number,
+  { recompute = false, part = batch, isConstant }: TraceOptions = {},
+) {
   const scope = new Scope("", undefined, { recompute });
   const scalars = scalarsOf(objective);
-  const encoded = encodeInParts(objective, scope, fieldsOf(objective, batch), scalars, part);
+  const encoded = encodeInParts(objective, scope, { batch, part, isConstant, scalars });
   const { loss, metrics = {} } = objective.loss(scope, encoded, scalars);
   return { scope, loss, metrics, trainable: trainableOf(objective, scope.variables.values()) };
+}
+
+export interface TraceOptions {
+  readonly recompute?: boolean | undefined;
+  /** Samples that are encoded at a time (default: all). */
+  readonly part?: number;
+  /** Which parameters stay as they are and equal their copies, as tables then do too (default: that is not known). */
+  readonly isConstant?: ((name: string) => boolean) | undefined;
 }
 
 /** Of how many samples, and how, a step is traced in parts. */
@@ -28,6 +41,8 @@ export interface PartsOptions {
   /** Which parameters get no gradient. */
   isFrozen(name: string): boolean;
   readonly recompute?: boolean | undefined;
+  /** See `TraceOptions`. */
+  readonly isConstant?: (name: string) => boolean;
 }
 
 /**
@@ -36,10 +51,10 @@ export interface PartsOptions {
  * have something to learn, by name); and `ofRows`, the gradients of what encoded a micro-batch, from ports `cotangent`.
  */
 export function traceParts(objective: Objective, options: PartsOptions) {
-  const { microBatch, part = microBatch, batch, isFrozen, recompute = false } = options;
+  const { microBatch, part = microBatch, batch, isFrozen, isConstant, recompute = false } = options;
   const scope = new Scope("", undefined, { recompute });
   const scalars = scalarsOf(objective);
-  const encoded = encodeInParts(objective, scope, fieldsOf(objective, microBatch), scalars, part);
+  const encoded = encodeInParts(objective, scope, { batch: microBatch, part, isConstant, scalars });
   const rows = mapValues(encoded, ({ shape: [lead, ...rest] }, name) =>
     port("encoded", name, [(lead! / microBatch) * batch, ...rest]),
   );
@@ -71,11 +86,21 @@ export function traceParts(objective: Objective, options: PartsOptions) {
 }
 
 /**
- * What an objective encodes from `fields`, `part` samples at a time: the same rows, whose activations are small enough for
- * the processor's caches.
+ * What an objective encodes from a batch, `part` samples at a time: the same rows, whose activations are small enough for
+ * the processor's caches. What a copy would compute as its frozen source does is written twice as the same, and computed
+ * once: the runtime joins equal nodes.
  */
-function encodeInParts(objective: Objective, scope: Scope, fields: Values, scalars: Values, part: number): Values {
-  const batch = Object.values(fields)[0]!.shape[0]!;
+function encodeInParts(
+  objective: Objective,
+  scope: Scope,
+  {
+    batch,
+    part,
+    isConstant,
+    scalars,
+  }: { batch: number; part: number; isConstant: TraceOptions["isConstant"]; scalars: Values },
+): Values {
+  const fields = fieldsOf(objective, batch);
   const starts = Array.from({ length: batch / part }, (_, i) => i * part);
   const parts = starts.map((start) =>
     objective.encode(
@@ -85,11 +110,14 @@ function encodeInParts(objective: Objective, scope: Scope, fields: Values, scala
     ),
   );
   // The leading axis counts samples, or view after view the samples of each.
-  return mapValues(parts[0]!, ({ shape: [lead, ...rest] }, name) => {
+  const encoded = mapValues(parts[0]!, ({ shape: [lead, ...rest] }, name) => {
     const views = lead! / part;
     const rows = parts.map((each) => op.reshape(each[name]!, [views, part, ...rest]));
     return op.reshape(op.concat(rows, 1), [views * batch, ...rest]);
   });
+  if (isConstant === undefined) return encoded;
+  const shared = substitute(Object.values(encoded), constantCopies(objective, scope.variables, isConstant));
+  return Object.fromEntries(Object.keys(encoded).map((name, i) => [name, shared[i]!]));
 }
 
 /** The inputs of a graph of `batch` samples, by field. */

@@ -28,6 +28,11 @@ export interface StepOptions {
   readonly key: Key;
   /** Spares memory at the cost of a second forward pass; see `GradientOptions`. */
   readonly recompute?: boolean | undefined;
+  /**
+   * Copies equal their sources when the first step is taken (`resetCopies`), so that what is frozen is computed once for
+   * both (default: they may have values of their own).
+   */
+  readonly equalCopies?: boolean;
   /** The processes that share the batch; every one of them takes every step. Default: this one alone. */
   readonly collective?: Collective;
 }
@@ -74,12 +79,31 @@ export class NonFiniteError extends Error {}
 
 /** Compiles the step of an objective and fills its variables with their initial values. */
 export async function createStep(objective: Objective, options: StepOptions): Promise<Step> {
-  const { backend, batch, microBatch, rules, optimizer, clip, key, recompute, collective = alone } = options;
+  const {
+    backend,
+    batch,
+    microBatch,
+    rules,
+    optimizer,
+    clip,
+    key,
+    recompute,
+    equalCopies,
+    collective = alone,
+  } = options;
   const microBatches = cut(objective, batch, microBatch, collective);
   const asked = everyOf(rules);
   const isFrozen = (name: string) => treatment(rules, name).frozen;
   const isLazy = (name: string) => treatment(rules, name).every !== undefined;
-  const gradient = await createGradient(objective, { backend, microBatches, isFrozen, isLazy, recompute, collective });
+  const gradient = await createGradient(objective, {
+    backend,
+    microBatches,
+    isFrozen,
+    isLazy,
+    recompute,
+    equalCopies,
+    collective,
+  });
   const { variables, trained } = gradient;
   const treatments = treatmentsOf(objective, variables, rules);
   const lazy = new Set([...trained].filter(isLazy));

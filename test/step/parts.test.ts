@@ -1,5 +1,7 @@
 /** A batch that is encoded in parts within one graph: the same numbers, to rounding. */
 import { describe, expect, it } from "vitest";
+import type { Backend } from "../../src/backend/backend.ts";
+import { reachable, type Value } from "../../src/graph/value.ts";
 import { cpu } from "../../src/backend/cpu.ts";
 import { cachedPart } from "../../src/step/micro-batches.ts";
 import { expectAllclose } from "../helpers.ts";
@@ -36,4 +38,45 @@ describe("a batch encoded in parts", () => {
     expect(part(22)).toBe(11);
     expect(part(4, 1)).toBe(1);
   });
+});
+
+describe("copies of what is frozen", () => {
+  it.each([16, 8])("are not computed twice, in micro-batches of %i", async (microBatch) => {
+    const [, objective, batch] = everyObjective.find(([name]) => name === "mocov3")!;
+    const rules = [{ match: "^base_encoder\\.(cls_token$|patch_embed\\.|blocks\\.0\\.)", frozen: true }];
+    const { backend, counts } = counting();
+    const steps = [];
+    for (const equalCopies of [false, true]) {
+      const step = await tinyStep(objective, 16, { microBatch, rules, backend, equalCopies });
+      await step.resetCopies();
+      const losses = [];
+      for (let number = 1; number <= 3; number++)
+        losses.push((await step.run(batch, { number, rate: 1e-3, progress: 0 })).loss);
+      steps.push({ losses, weights: [...(await step.state.read()).values()].flatMap(({ data }) => [...data]) });
+      await step.release();
+    }
+    expectAllclose(steps[1]!.losses, steps[0]!.losses);
+    expectAllclose(steps[1]!.weights, steps[0]!.weights, { absolute: 1e-4 });
+    expect(counts[0]! - counts[counts.length / 2]!).toBeGreaterThan(10); // of the graph that encodes
+  });
+
+  /** A CPU that counts the different nodes of what an encoder's graph has. */
+  function counting() {
+    const counts: number[] = [];
+    const own = cpu();
+    const compile: Backend["compile"] = (outputs) => {
+      const names = new Map<string, number>();
+      const ids = new Map<Value, number>();
+      for (const value of reachable(Object.values(outputs))) {
+        const attrs = value.op.name === "Constant" ? value.id : JSON.stringify(value.attrs);
+        const key = `${value.op.name} ${attrs} ${value.inputs.map((each) => ids.get(each)).join()}`;
+        if (!names.has(key)) names.set(key, names.size);
+        ids.set(value, names.get(key)!);
+      }
+      if (Object.keys(outputs).some((name) => name.startsWith("encoded") || name.startsWith("metric")))
+        counts.push(names.size);
+      return own.compile(outputs);
+    };
+    return { backend: { ...own, compile }, counts };
+  }
 });
