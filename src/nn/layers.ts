@@ -63,7 +63,7 @@ export function attention(p: Scope, x: Value, { heads, weightInit, queries, onWe
     const [rows, shift] = [weight, bias].map((all) => op.slice(all, 0, i * width, (i + 1) * width)) as [Value, Value];
     // The bias of the keys adds the same number to all scores of a query, which softmax ignores: its gradient is exactly
     // zero. Computed, it would be rounding noise that Adam turns into full-size steps, so it is left out.
-    const projected = project(z, rows, i === 1 ? op.stopGradient(shift) : shift);
+    const projected = project(z, rows, i === 1 ? undefined : shift);
     return op.transpose(op.reshape(projected, [batch, -1, heads, channels]), [0, 2, 1, 3]);
   };
   const q = part(0, asked === tokens ? x : op.slice(x, 1, 0, asked)); // [B, heads, asked, channels]
