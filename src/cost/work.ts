@@ -6,7 +6,7 @@ import { grad } from "../graph/grad.ts";
 import { reachable, type Value } from "../graph/value.ts";
 import type { Variable } from "../nn/scope.ts";
 import { backbonePattern } from "../nn/vit.ts";
-import { everyOf, treatment } from "../optim/groups.ts";
+import { everyOf, isLazy, meanStep, treatment } from "../optim/groups.ts";
 import { batchesAhead } from "../data/batches/worker-pool.ts";
 import { bucketFloats } from "../collective/buckets.ts";
 import { alone } from "../collective/collective.ts";
@@ -72,12 +72,11 @@ export function stageWork(stage: ResolvedStage, processes = 1): StageWork {
   const { objective, batch, rates } = stage;
   const { size: microBatch, count } = cut(objective, batch, stage.microBatch, { ...alone, size: processes });
   const inParts = objective.coupled && count * processes > 1;
-  // The rest is in proportion: all that is made of two images is, but for a few temporary values of a weight's size.
-  const traced = 2;
+  const traced = 2; // operations are in proportion
   const whole = countWhole(stage, traced);
   const parts = objective.coupled ? countParts(stage, traced, batch) : undefined;
   const { variables, trained } = whole;
-  const awake = trained.filter(({ name }) => treatment(rates, name).every === undefined);
+  const awake = trained.filter(({ name }) => !isLazy(rates, name));
 
   const bytes = (list: readonly Variable[]) => 4 * numbers(list);
   const copyOf = (name: string) => objective.copies?.find(({ target }) => name.startsWith(target));
@@ -96,6 +95,10 @@ export function stageWork(stage: ResolvedStage, processes = 1): StageWork {
   const perImage = inParts
     ? (parts!.encodeOperations + parts!.backwardOperations) / traced
     : (whole.operations - (parts?.ownLossOperations ?? 0)) / traced;
+  // What is made of images is in proportion; what is made of weights alone, such as cuts of them, is there once.
+  const { alive } = inParts ? parts! : whole;
+  const twice = (inParts ? countParts(stage, 2 * traced, batch) : countWhole(stage, 2 * traced)).alive;
+  const perImageAlive = (twice - alive) / traced;
   const fieldBytes = Object.values(objective.fields).reduce((sum, shape) => sum + 4 * sizeOf(shape), 0);
   return {
     microBatch,
@@ -114,13 +117,13 @@ export function stageWork(stage: ResolvedStage, processes = 1): StageWork {
       anchor: bytes(copies(false)),
       views: microBatch * fieldBytes * (stage.data.workers === 0 ? 1 : 1 + batchesAhead),
       encodedRows: inParts ? parts!.rowBytes * (processes === 1 ? 1 : 1 + 1 / processes) + parts!.cotangentBytes : 0,
-      microBatch: ((inParts ? parts!.alive : whole.alive) / traced) * microBatch,
+      microBatch: alive + perImageAlive * (microBatch - traced),
       wholeLoss: inParts ? parts!.lossAlive : 0,
     },
     gathered: inParts ? { bytes: parts!.rowBytes, messages: parts!.rows } : { bytes: 0, messages: 0 },
     reduced: {
-      bytes: meanOf(rates, bytes(trained), bytes(awake)),
-      messages: meanOf(rates, messagesOf(trained), messagesOf(awake)),
+      bytes: meanStep(everyOf(rates), bytes(trained), bytes(awake)),
+      messages: meanStep(everyOf(rates), messagesOf(trained), messagesOf(awake)),
     },
   };
 }
@@ -135,14 +138,14 @@ export function lossGraph(stage: ResolvedStage, batch: number): Readonly<Record<
 function countWhole({ objective, rates, recompute = false }: ResolvedStage, batch: number) {
   const { scope, loss, trainable } = trace(objective, batch, { recompute });
   const learning = trainable.filter(({ name }) => !treatment(rates, name).frozen);
-  const awake = learning.filter(({ name }) => treatment(rates, name).every === undefined);
+  const awake = learning.filter(({ name }) => !isLazy(rates, name));
   const gradients = grad(loss, learning.map(valueOf));
   const long = [loss, ...known(gradients)];
   const short = awake.length === learning.length ? undefined : [loss, ...known(grad(loss, awake.map(valueOf)))];
   return {
     variables: [...scope.variables.values()],
     trained: learning.filter((_, i) => gradients[i] !== undefined),
-    operations: short === undefined ? operations(long) : meanOf(rates, operations(long), operations(short)),
+    operations: short === undefined ? operations(long) : meanStep(everyOf(rates), operations(long), operations(short)),
     alive: mostAlive(long) + (short === undefined ? 0 : mostAlive(short)), // two graphs, and each keeps its memory
   };
 }
@@ -157,7 +160,7 @@ function countParts(stage: ResolvedStage, microBatch: number, batch: number) {
   return {
     encodeOperations: operations(Object.values(encoded)),
     backwardOperations:
-      short === undefined ? operations(back) : meanOf(stage.rates, operations(back), operations(short)),
+      short === undefined ? operations(back) : meanStep(everyOf(stage.rates), operations(back), operations(short)),
     lossOperations: operations(outputs),
     ownLossOperations: operations(partsOf(stage, microBatch, microBatch).outputs),
     rows: Object.keys(rows).length,
@@ -171,10 +174,7 @@ function countParts(stage: ResolvedStage, microBatch: number, batch: number) {
 
 /** The graphs of a stage in parts; `outputs` are the loss and all of its gradients. `short`: without those of lazy parameters. */
 function partsOf({ objective, rates, recompute }: ResolvedStage, microBatch: number, batch: number, short = false) {
-  const isFrozen = (name: string) => {
-    const { frozen, every } = treatment(rates, name);
-    return frozen || (short && every !== undefined);
-  };
+  const isFrozen = (name: string) => treatment(rates, name).frozen || (short && isLazy(rates, name));
   const parts = traceParts(objective, { microBatch, batch, isFrozen, recompute });
   return { ...parts, outputs: [parts.loss, ...known(parts.ofLoss), ...Object.values(parts.cotangents)] };
 }
@@ -183,12 +183,6 @@ function partsOf({ objective, rates, recompute }: ResolvedStage, microBatch: num
 function messagesOf(trained: readonly Variable[]): number {
   const small = trained.filter(({ shape }) => sizeOf(shape) < bucketFloats);
   return trained.length - small.length + Math.ceil(numbers(small) / bucketFloats);
-}
-
-/** Of a long step and the short ones up to the next. */
-function meanOf(rates: ResolvedStage["rates"], long: number, short: number): number {
-  const every = everyOf(rates);
-  return (long + (every - 1) * short) / every;
 }
 
 const valueOf = ({ value }: Variable) => value;

@@ -32,7 +32,11 @@ export class Scope {
   /** Whether blocks are computed again in the backward pass, to spare memory. */
   readonly recompute: boolean;
 
-  constructor(prefix = "", parent?: Scope, { recompute = parent?.recompute ?? false } = {}) {
+  constructor(
+    prefix = "",
+    parent?: Scope,
+    { recompute = parent?.recompute ?? false }: { readonly recompute?: boolean | undefined } = {},
+  ) {
     this.#prefix = prefix;
     this.recompute = recompute;
     this.variables = parent?.variables ?? new Map<string, Variable>();

@@ -37,6 +37,16 @@ export function treatment(rules: readonly RateRule[], name: string): Treatment {
   };
 }
 
+/** Whether a parameter is trained in every k-th step only. */
+export function isLazy(rules: readonly RateRule[], name: string): boolean {
+  return treatment(rules, name).every !== undefined;
+}
+
+/** What a step takes on average where one in `every` is long, which trains the lazy parameters too. */
+export function meanStep(every: number, long: number, short: number): number {
+  return (long + (every - 1) * short) / every;
+}
+
 /** In every how many steps the lazy parameters are trained; 1 where no rule makes one lazy. Throws where rules differ. */
 export function everyOf(rules: readonly RateRule[]): number {
   const found = [...new Set(rules.flatMap(({ every }) => every ?? []))];

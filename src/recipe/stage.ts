@@ -58,8 +58,12 @@ export function resolveStages(recipe: Recipe): readonly ResolvedStage[] {
   return recipe.stages.map((stage) => resolveStage(recipe, stage));
 }
 
-/** The stages of a run that is finished early: none after the one that is annealed. */
-export function finishedEarly(stages: readonly ResolvedStage[], finish: Finish): readonly ResolvedStage[] {
+/** The stages of a run, of one that is finished early: none after the one that is annealed. */
+export function finishedEarly(
+  stages: readonly ResolvedStage[],
+  finish: Finish | null | undefined,
+): readonly ResolvedStage[] {
+  if (finish == null) return stages;
   const last = stages.findIndex(({ name }) => name === finish.stage);
   return stages.slice(0, last + 1).map((stage, i) => (i === last ? { ...stage, finish } : stage));
 }

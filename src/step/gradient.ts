@@ -13,7 +13,7 @@ import type { Backend, State } from "../backend/backend.ts";
 import type { Scope, Variable } from "../nn/scope.ts";
 import type { Collective } from "../collective/collective.ts";
 import type { Objective, Values } from "../objectives/objective.ts";
-import { trace, traceParts } from "./graphs.ts";
+import { trace, type TraceOptions, traceParts } from "./graphs.ts";
 import { cachedPart, type Fields, type MicroBatches, microBatchOf, type Samples } from "./micro-batches.ts";
 import { compileProgram, port, type Results } from "./ports.ts";
 import { deviceRows, hostRows } from "./rows.ts";
@@ -51,30 +51,24 @@ export interface GradientOptions {
 }
 
 export function createGradient(objective: Objective, options: GradientOptions): Promise<Gradient> {
-  const { microBatches, collective } = options;
+  const { backend, microBatches, isFrozen, recompute, collective, equalCopies = false } = options;
+  const tracing = {
+    recompute,
+    part: cachedPart(backend, objective, microBatches.size),
+    isConstant: equalCopies ? isFrozen : undefined,
+  };
   return objective.coupled && microBatches.count * collective.size > 1
-    ? wholeLoss(objective, options)
-    : meanOfMicroBatches(objective, options);
+    ? wholeLoss(objective, options, tracing)
+    : meanOfMicroBatches(objective, options, tracing);
 }
 
 /** One graph, run on micro-batch after micro-batch. */
 async function meanOfMicroBatches(
   objective: Objective,
-  {
-    backend,
-    microBatches: { size, count },
-    isFrozen,
-    isLazy = noneIs,
-    recompute = false,
-    collective,
-    equalCopies = false,
-  }: GradientOptions,
+  { backend, microBatches: { size, count }, isFrozen, isLazy = noneIs, collective }: GradientOptions,
+  tracing: TraceOptions,
 ): Promise<Gradient> {
-  const { scope, loss, metrics, trainable } = trace(objective, size, {
-    recompute,
-    isConstant: equalCopies ? isFrozen : undefined,
-    part: cachedPart(backend, objective, size),
-  });
+  const { scope, loss, metrics, trainable } = trace(objective, size, tracing);
   const share = op.mul(loss, 1 / (count * collective.size));
   /** The step that trains `targets`. */
   const compileFor = async (targets: readonly Variable[]) => {
@@ -120,26 +114,11 @@ async function meanOfMicroBatches(
  */
 async function wholeLoss(
   objective: Objective,
-  {
-    backend,
-    microBatches: { size, count, passes },
-    isFrozen,
-    isLazy = noneIs,
-    recompute = false,
-    collective,
-    equalCopies = false,
-  }: GradientOptions,
+  { backend, microBatches: { size, count, passes }, isFrozen, isLazy = noneIs, collective }: GradientOptions,
+  tracing: TraceOptions,
 ): Promise<Gradient> {
   const { rank, size: ranks } = collective;
-  const part = cachedPart(backend, objective, size);
-  const options = {
-    microBatch: size,
-    part,
-    batch: size * count * ranks,
-    isFrozen,
-    ...(equalCopies ? { isConstant: isFrozen } : {}),
-    recompute,
-  };
+  const options = { ...tracing, microBatch: size, batch: size * count * ranks, isFrozen };
   const { scope, encoded, loss, metrics, trainable, ofLoss, cotangents, ofRows } = traceParts(objective, options);
   const needed = Object.keys(cotangents);
 

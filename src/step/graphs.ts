@@ -7,42 +7,32 @@ import type { Objective, Values } from "../objectives/objective.ts";
 import { constantCopies } from "./copies.ts";
 import { port } from "./ports.ts";
 
-/**
- * The graph of an objective on `batch` samples, before it is differentiated; `trainable` may have a gradient. Encoded
- * `part` by part within it (default: in one piece).
- */
-export function trace(
-  objective: Objective,
-  batch: number,
-  { recompute = false, part = batch, isConstant }: TraceOptions = {},
-) {
-  const scope = new Scope("", undefined, { recompute });
+/** The graph of an objective on `batch` samples, before it is differentiated; `trainable` may have a gradient. */
+export function trace(objective: Objective, batch: number, options: TraceOptions = {}) {
+  const scope = new Scope("", undefined, options);
   const scalars = scalarsOf(objective);
-  const encoded = encodeInParts(objective, scope, { batch, part, isConstant, scalars });
+  const encoded = encodeInParts(objective, scope, batch, scalars, options);
   const { loss, metrics = {} } = objective.loss(scope, encoded, scalars);
   return { scope, loss, metrics, trainable: trainableOf(objective, scope.variables.values()) };
 }
 
+/** How an objective is traced. */
 export interface TraceOptions {
+  /** See `GradientOptions`. */
   readonly recompute?: boolean | undefined;
-  /** Samples that are encoded at a time (default: all). */
+  /** Samples of the batch or micro-batch that are encoded at a time (default: all). */
   readonly part?: number;
   /** Which parameters stay as they are and equal their copies, as tables then do too (default: that is not known). */
   readonly isConstant?: ((name: string) => boolean) | undefined;
 }
 
 /** Of how many samples, and how, a step is traced in parts. */
-export interface PartsOptions {
+export interface PartsOptions extends TraceOptions {
   readonly microBatch: number;
-  /** Samples that are encoded at a time within the micro-batch (default: all). */
-  readonly part?: number;
   /** Whose rows the loss compares; a multiple of the micro-batch. */
   readonly batch: number;
   /** Which parameters get no gradient. */
   isFrozen(name: string): boolean;
-  readonly recompute?: boolean | undefined;
-  /** See `TraceOptions`. */
-  readonly isConstant?: (name: string) => boolean;
 }
 
 /**
@@ -51,10 +41,10 @@ export interface PartsOptions {
  * have something to learn, by name); and `ofRows`, the gradients of what encoded a micro-batch, from ports `cotangent`.
  */
 export function traceParts(objective: Objective, options: PartsOptions) {
-  const { microBatch, part = microBatch, batch, isFrozen, isConstant, recompute = false } = options;
-  const scope = new Scope("", undefined, { recompute });
+  const { microBatch, batch, isFrozen } = options;
+  const scope = new Scope("", undefined, options);
   const scalars = scalarsOf(objective);
-  const encoded = encodeInParts(objective, scope, { batch: microBatch, part, isConstant, scalars });
+  const encoded = encodeInParts(objective, scope, microBatch, scalars, options);
   const rows = mapValues(encoded, ({ shape: [lead, ...rest] }, name) =>
     port("encoded", name, [(lead! / microBatch) * batch, ...rest]),
   );
@@ -93,12 +83,9 @@ export function traceParts(objective: Objective, options: PartsOptions) {
 function encodeInParts(
   objective: Objective,
   scope: Scope,
-  {
-    batch,
-    part,
-    isConstant,
-    scalars,
-  }: { batch: number; part: number; isConstant: TraceOptions["isConstant"]; scalars: Values },
+  batch: number,
+  scalars: Values,
+  { part = batch, isConstant }: TraceOptions,
 ): Values {
   const fields = fieldsOf(objective, batch);
   const starts = Array.from({ length: batch / part }, (_, i) => i * part);

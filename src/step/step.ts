@@ -5,7 +5,7 @@ import { type Tensor, tensor } from "../tensor/tensor.ts";
 import type { AdamWOptions, Backend, State } from "../backend/backend.ts";
 import { variableKey } from "../nn/init.ts";
 import type { Variable } from "../nn/scope.ts";
-import { everyOf, type RateRule, type Treatment, treatment } from "../optim/groups.ts";
+import { everyOf, isLazy, meanStep, type RateRule, type Treatment, treatment } from "../optim/groups.ts";
 import { allReduceAll } from "../collective/buckets.ts";
 import { alone, type Collective } from "../collective/collective.ts";
 import type { Objective } from "../objectives/objective.ts";
@@ -94,19 +94,18 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
   const microBatches = cut(objective, batch, microBatch, collective);
   const asked = everyOf(rules);
   const isFrozen = (name: string) => treatment(rules, name).frozen;
-  const isLazy = (name: string) => treatment(rules, name).every !== undefined;
   const gradient = await createGradient(objective, {
     backend,
     microBatches,
     isFrozen,
-    isLazy,
+    isLazy: (name) => isLazy(rules, name),
     recompute,
     equalCopies,
     collective,
   });
   const { variables, trained } = gradient;
   const treatments = treatmentsOf(objective, variables, rules);
-  const lazy = new Set([...trained].filter(isLazy));
+  const lazy = new Set([...trained].filter((name) => isLazy(rules, name)));
   const awake = new Set([...trained].filter((name) => !lazy.has(name)));
   const every = lazy.size === 0 ? 1 : asked;
   const isShort = (number: number) => number % every !== 0;
@@ -175,7 +174,7 @@ export async function createStep(objective: Objective, options: StepOptions): Pr
       const long = await gradient.time(microBatch, scalars);
       const short = lazy.size === 0 ? long : await gradient.time(microBatch, scalars, true);
       await state.zeroGradients();
-      return (long + (every - 1) * short) / every;
+      return meanStep(every, long, short);
     },
     async release() {
       await state.release(); // first: a device frees a tensor with the session that made it

@@ -41,9 +41,8 @@ export async function train(dir: string, recipe: Recipe, options: TrainOptions):
     await recorder.begin();
     const position = await fromFirst(collective, () => recorder.position);
     const finish = await fromFirst(collective, () => recorder.finish ?? null);
-    const stages = resolveStages(recipe);
     let finished = true;
-    for (const [index, stage] of (finish === null ? stages : finishedEarly(stages, finish)).entries()) {
+    for (const [index, stage] of finishedEarly(resolveStages(recipe), finish).entries()) {
       if (index < position.stage || !finished) continue;
       const plan = await fromFirst(collective, async () => (await recorder.plan(stage)) ?? null);
       const planned = plan === null ? stage : withPlan(stage, plan);

@@ -63,7 +63,7 @@ export function openRunRecorder(dir: string, recipe: Recipe, options: RunRecorde
     async begin() {
       if (finish !== undefined)
         emit({ kind: "note", text: `this run finishes early, ${describeFinish(finish, names)}` });
-      const left = (finish === undefined ? stages : finishedEarly(stages, finish)).slice(position.stage);
+      const left = finishedEarly(stages, finish).slice(position.stage);
       if (left.length === 0) return;
       checkStarts(left.filter((stage) => !goesOn(stage)));
       emit({ kind: "estimate", ...(await estimate(left, position.step, collective)) });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { grad } from "../../../src/graph/grad.ts";
 import * as op from "../../../src/graph/ops/index.ts";
-import type { Value } from "../../../src/graph/value.ts";
+import { print, type Value } from "../../../src/graph/value.ts";
 import { at, checkGrad, draw, randomFor, tabulate, valueOf } from "../../helpers.ts";
 
 const x234 = draw("float32", [2, 3, 4], randomFor("movement"));
@@ -72,6 +73,21 @@ describe("slice", () => {
     expect(y.shape[along]).toBe((end < 0 ? end + length : end) - from);
     const expected = tabulate(y.shape, (...index) => at(x234, ...index.with(along, index[along]! + from)));
     expect([...y.data]).toEqual([...expected]);
+  });
+  it.each([
+    [0, 0, 4],
+    [1, 2, 5],
+    [-1, 1, 4],
+  ])("pad on axis %i from %i on into %i has its gradient", (axis, start, length) =>
+    checkGrad((x) => op.pad(x, axis, start, length), ["23"]),
+  );
+  it.each([
+    ["are joined where they make up the whole", 3, false],
+    ["are padded where they do not", 2, true],
+  ])("gradients of slices %s", (_, end, isPadded) => {
+    const x = op.input("x", "float32", [2, 3]);
+    const parts = [op.slice(x, 1, 0, 1), op.slice(x, 1, 1, end)].map((part) => op.reduceSum(op.exp(part)));
+    expect(print([grad(op.add(parts[0]!, parts[1]!), [x])[0]!]).includes("Pad")).toBe(isPadded);
   });
   it("overlapping slices add their gradients", () =>
     checkGrad((x) => op.mul(op.slice(x, 1, 0, 2), op.slice(x, 1, -2, 3)), ["23"]));
