@@ -1,5 +1,6 @@
 /** Progress of a study: a line per cell in training and one for the whole; plain lines in a pipe; JSON for programs. */
 import type { CellState, StudyEvent } from "../study/run.ts";
+import { printableJson, printableLines } from "../tensor/text.ts";
 import { bar, duration } from "./progress.ts";
 
 export interface Board {
@@ -23,7 +24,7 @@ const plainEveryMs = 30_000;
 export function createBoard({ json, stream = process.stdout }: { json: boolean; stream?: NodeJS.WriteStream }): Board {
   if (json)
     return {
-      event: (event) => stream.write(`${JSON.stringify(event)}\n`),
+      event: (event) => stream.write(`${printableJson(event)}\n`),
       say: () => undefined,
       close: () => undefined,
     };
@@ -60,7 +61,7 @@ export function createBoard({ json, stream = process.stdout }: { json: boolean; 
   };
   const say = (text: string) => {
     clear();
-    stream.write(`${text}\n`);
+    stream.write(`${printableLines(text)}\n`);
     if (live) draw(true);
   };
   return {

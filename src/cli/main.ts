@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { CommanderError } from "commander";
+import { printableLines } from "../tensor/text.ts";
 import { createProgram } from "./program.ts";
 
 const program = createProgram();
@@ -16,7 +17,7 @@ try {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
   else {
     const { message, stack } = error as Error;
-    process.stderr.write(`layergraft: ${program.opts()["verbose"] === true ? stack : message}\n`);
+    process.stderr.write(`layergraft: ${printableLines(program.opts()["verbose"] === true ? stack! : message)}\n`);
     process.exitCode = 1;
   }
 }

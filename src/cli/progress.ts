@@ -1,4 +1,5 @@
 /** Progress of long work: a bar in a terminal, plain lines in a pipe, one JSON object a line for programs. */
+import { printable, printableJson, printableLines } from "../tensor/text.ts";
 import type { TrainEvent } from "../train/events.ts";
 
 export interface Output {
@@ -29,7 +30,7 @@ export function createOutput({
   stream?: NodeJS.WriteStream;
 }): Output {
   if (json) {
-    const line = (value: unknown) => stream.write(`${JSON.stringify(value)}\n`);
+    const line = (value: unknown) => stream.write(`${printableJson(value)}\n`);
     return { say: () => undefined, event: line, work: () => undefined, result: line };
   }
   const live = stream.isTTY;
@@ -39,7 +40,7 @@ export function createOutput({
   const clear = () => live && stream.write("\r\x1b[2K");
   const say = (text: string) => {
     clear();
-    stream.write(`${text}\n`);
+    stream.write(`${printableLines(text)}\n`);
   };
   const update = (text: string, last: boolean) => {
     if (live) stream.write(`\r\x1b[2K${text.slice(0, (stream.columns ?? 120) - 1)}${last ? "\n" : ""}`);
@@ -50,7 +51,7 @@ export function createOutput({
   };
   return {
     say,
-    work: (what, done, total) => (done === total ? clear() : update(`${bar(done / total)} ${what}`, false)),
+    work: (what, done, total) => (done === total ? clear() : update(`${bar(done / total)} ${printable(what)}`, false)),
     result: () => undefined,
     event(event) {
       if (event.kind === "note") say(event.text);

@@ -14,6 +14,7 @@ import { imagesHelp, sourceAt } from "./data.ts";
 import { deviceOption } from "./device.ts";
 import { interruptible } from "./interrupt.ts";
 import { positive, whole } from "./options.ts";
+import { printableJson } from "../tensor/text.ts";
 import { align } from "./table.ts";
 
 interface Options {
@@ -80,7 +81,7 @@ export function studyCommand(): Command {
       );
       board.close();
       board.say(`\n${describe(results)}\n\nreport: ${resolve(out, "report.html")}`);
-      if (json) process.stdout.write(`${JSON.stringify({ kind: "results", ...results })}\n`);
+      if (json) process.stdout.write(`${printableJson({ kind: "results", ...results })}\n`);
       if (finished) return;
       board.say("stopped; the same command goes on");
       process.exitCode = 130;

@@ -2,6 +2,7 @@ import { type Conflict, parameterGroups } from "../run/conflict.ts";
 import type { Analysis } from "../run/analysis.ts";
 import type { Layers } from "../run/layers.ts";
 import type { Evaluation } from "../run/evaluation.ts";
+import { printable } from "../tensor/text.ts";
 import { metricNumber, metricTitle } from "../report/format.ts";
 
 /** The results as text: a table per metric, one row per question, one column per encoder. */
@@ -76,7 +77,8 @@ export function formatConflict({ rows }: Conflict): string {
 }
 
 /** Lines of cells as a table: the first line is its head, the columns `left` stand left and the others right. */
-export function align(lines: readonly (readonly string[])[], left: readonly number[] = [0]): string {
+export function align(table: readonly (readonly string[])[], left: readonly number[] = [0]): string {
+  const lines = table.map((cells) => cells.map(printable));
   const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
   const text = lines.map((line) =>
     line

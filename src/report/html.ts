@@ -1,3 +1,5 @@
+import { printableLines } from "../tensor/text.ts";
+
 /** HTML that is already safe. Everything else is escaped when it is put into a template. */
 export class Html {
   readonly text: string;
@@ -13,9 +15,9 @@ export function html(parts: TemplateStringsArray, ...contents: readonly Content[
   return new Html(parts.map((part, i) => part + (i < contents.length ? render(contents[i]) : "")).join(""));
 }
 
-/** Safe in text and in double-quoted attributes. */
+/** Safe in text and in double-quoted attributes, and printable. */
 export function escape(text: string): string {
-  return text.replaceAll(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+  return printableLines(text).replaceAll(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
 function render(content: Content): string {

@@ -12,6 +12,7 @@ import { estimate } from "../cost/estimate.ts";
 import { layerRates } from "../graft/layer-rates.ts";
 import { describePlan, measurePlan, withPlan } from "../graft/measure.ts";
 import { type Monitor, openMonitors } from "../measure/monitor.ts";
+import { printable } from "../tensor/text.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import { finishedEarly, type ResolvedStage, resolveStages } from "../recipe/stage.ts";
 import { checkStarts, initialise } from "../recipe/start.ts";
@@ -134,7 +135,7 @@ async function openStage(
       for (const { id, reason } of images)
         if (!noted.has(id)) {
           noted.add(id);
-          emit({ kind: "note", text: `skipped ${id}: ${reason}` });
+          emit({ kind: "note", text: `skipped ${printable(id)}: ${reason}` });
         }
     },
     async taken({ done, rate, loss, gradientNorm, metrics }) {

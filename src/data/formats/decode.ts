@@ -6,6 +6,7 @@ import { formatOf } from "./image-format.ts";
 import { decodeBaseline } from "./jpeg.ts";
 import { baselineHeader } from "./jpeg-header.ts";
 import type { DecodeHint, Pixels } from "../source.ts";
+import { printable } from "../../tensor/text.ts";
 
 /** Larger images are refused before memory is taken for them: a small file can claim any size. */
 const maxPixels = 2 ** 28;
@@ -73,8 +74,8 @@ export async function readImage(
   try {
     return await decode(await file, shortSide, hint);
   } catch (error) {
-    const reason = error instanceof Error ? error.message.trim().split("\n")[0] : String(error);
-    throw new Error(`cannot read image ${name}: ${reason}`, { cause: error });
+    const reason = error instanceof Error ? printable(error.message.trim().split("\n")[0]!) : String(error);
+    throw new Error(`cannot read image ${printable(name)}: ${reason}`, { cause: error });
   }
 }
 

@@ -8,7 +8,8 @@ import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { type FileMetaData, parquetMetadata, type PageHeader, snappyUncompress } from "hyparquet";
 import { parquetHeader } from "hyparquet/src/column.js";
 import { decompressLz4, decompressLz4Raw, decompressZstd } from "hyparquet-compressors";
-import { type Bytes, forwards, shown } from "./positioned.ts";
+import { shown } from "../../tensor/text.ts";
+import { type Bytes, forwards } from "./positioned.ts";
 import { endOfStruct } from "./thrift.ts";
 
 export interface ParquetFile {

@@ -71,12 +71,6 @@ function checkRange(name: string, size: number, offset: number, length: number):
     );
 }
 
-/** A name or label as messages show it: on one line, and not too long. */
-export function shown(text: string): string {
-  const line = text.replaceAll(/\p{Cc}+/gu, "�");
-  return line.length > 200 ? `${line.slice(0, 200)}…` : line;
-}
-
 const nearby = 2 ** 14;
 const [little, much] = [2 ** 12, 2 ** 16];
 

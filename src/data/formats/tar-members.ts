@@ -1,6 +1,7 @@
 /** What is in a tar archive, by its headers alone: POSIX ustar and pax, GNU, and the old form. */
 import { Header, Pax } from "tar";
-import { type Bytes, forwards, shown } from "./positioned.ts";
+import { shown } from "../../tensor/text.ts";
+import { type Bytes, forwards } from "./positioned.ts";
 
 /** A plain file in an archive. */
 export interface Member {

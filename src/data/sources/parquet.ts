@@ -10,7 +10,8 @@ import type { IndexedKind } from "./kind.ts";
 import { LabelNames } from "./label-names.ts";
 import { blockOf } from "./blocks.ts";
 import { type ParquetColumn, type ParquetFile, readFooter, readPage, type Value } from "../formats/parquet-file.ts";
-import { type Bytes, shown, withFile } from "../formats/positioned.ts";
+import { shown } from "../../tensor/text.ts";
+import { type Bytes, withFile } from "../formats/positioned.ts";
 
 const schema = z.strictObject({
   kind: z.literal("parquet"),

@@ -13,7 +13,8 @@ import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
 import { openIndexed } from "./indexed.ts";
 import type { IndexedKind } from "./kind.ts";
 import { LabelNames } from "./label-names.ts";
-import { type Bytes, forwards, readPart, shown, withFile } from "../formats/positioned.ts";
+import { type Bytes, forwards, readPart, withFile } from "../formats/positioned.ts";
+import { shown } from "../../tensor/text.ts";
 import { type Member, members } from "../formats/tar-members.ts";
 
 const schema = z.strictObject({

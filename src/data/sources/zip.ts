@@ -12,7 +12,8 @@ import { idOf, IndexBuilder } from "./image-index.ts";
 import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
 import { openIndexed } from "./indexed.ts";
 import type { IndexedKind } from "./kind.ts";
-import { type Bytes, forwards, readPart, shown, withFile } from "../formats/positioned.ts";
+import { type Bytes, forwards, readPart, withFile } from "../formats/positioned.ts";
+import { shown } from "../../tensor/text.ts";
 
 const schema = z.strictObject({
   kind: z.literal("zip"),
