@@ -22,11 +22,8 @@ export interface ChosenRecipe {
 
 /** The checked recipe, said in a few lines. Throws one sentence when the options and the images do not go together. */
 export async function chooseRecipe(images: string, options: RecipeOptions, output: Output): Promise<ChosenRecipe> {
-  const data = await sourceAt(images);
+  const data = await sourceAt(images, output);
   const source = await openSource(data);
-  const count = source.length.toLocaleString("en");
-  const classes = source.classes.length > 0 ? `, ${source.classes.length} classes (used for evaluation only)` : "";
-  output.say(`${count} images in ${images}${classes}`);
 
   const { recipe: name, init } = options;
   if (init === undefined && options.heads !== undefined)

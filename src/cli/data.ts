@@ -1,9 +1,10 @@
 /** How a command takes images: a word, a path or a pattern of paths. */
-import { readdir } from "node:fs/promises";
-import { resolve } from "node:path";
-import { isPattern } from "../data/sources/glob.ts";
-import { kinds, recognise } from "../data/sources/kinds.ts";
+import type { Source } from "../data/source.ts";
+import { kinds } from "../data/sources/kinds.ts";
 import { kindOf, openSource, type SourceInput } from "../data/sources/open.ts";
+import { recognise } from "../data/sources/recognise.ts";
+import { inAllSplits } from "../measure/questions.ts";
+import type { Output } from "./progress.ts";
 
 const helps = kinds.flatMap(({ argument }) => (argument === undefined ? [] : [argument.help]));
 
@@ -12,15 +13,38 @@ export const imagesHelp =
   "of files with many images one, a folder of them or a pattern";
 
 /**
- * The source that `images` means, for training. Of one with splits it is the training split; an evaluation finds the
- * others by itself.
+ * The source that `images` means, for training, and in a few lines what is there and what is not read. Of a source with
+ * splits it is the training split; an evaluation finds the others by itself.
  */
-export async function sourceAt(images: string): Promise<SourceInput> {
-  const path = resolve(images);
-  const entries = await readdir(path).catch(() => []); // a wrong path is told when it is opened
-  const spec = recognise({ text: images, path, isPattern: await isPattern(images), entries });
+export async function sourceAt(images: string, output: Pick<Output, "say">): Promise<SourceInput> {
+  const spec = await recognise(images);
   const { splits } = kindOf(spec);
-  if (splits?.training === undefined) return spec;
-  const { split } = await openSource(spec);
-  return split === undefined ? spec : splits.training(spec);
+  const all = await openSource(inAllSplits(spec));
+  const data = splits?.training === undefined || all.split === undefined ? spec : splits.training(spec);
+  for (const line of describeSource(all, images)) output.say(line);
+  return data;
+}
+
+/** What is there, in a line, and what is not read, a line each. */
+export function describeSource(all: Source, name: string): string[] {
+  const { length, classes, split, notes = [] } = all;
+  const counts = { train: 0, validation: 0, test: 0 };
+  for (let i = 0; i < length; i++) counts[split?.(i) ?? "train"]++;
+  const { train, validation, test } = counts;
+  const number = (count: number) => count.toLocaleString("en");
+  const beside = [
+    ...(validation > 0 ? [`${number(validation)} for validation`] : []),
+    ...(test > 0 ? [`${number(test)} for test`] : []),
+  ];
+  const images = `${number(train)} ${beside.length > 0 ? "training " : ""}images`;
+  const others = beside.length > 0 ? ` (and ${beside.join(", ")})` : "";
+  return [`${images} in ${name}${others}${describeClasses(classes)}`, ...notes.map((note) => `  ${note}`)];
+}
+
+const mostNamed = 5;
+
+function describeClasses(classes: readonly string[]): string {
+  if (classes.length === 0) return ", no classes";
+  const named = classes.length > mostNamed ? [...classes.slice(0, mostNamed - 1), "…"] : classes;
+  return `, ${classes.length} classes (used for evaluation only): ${named.join(", ")}`;
 }

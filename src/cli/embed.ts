@@ -46,7 +46,7 @@ export function embedCommand(): Command {
         try {
           const { count, width, checkpoint, sha256, unreadable } = await embedImages(
             run,
-            inAllSplits(await sourceAt(images)),
+            inAllSplits(await sourceAt(images, output)),
             out,
             {
               ...options,

@@ -68,7 +68,7 @@ export function evaluateCommand(): Command {
       const { data, encoders, protocol, limit, seed, device, threads, against, images, out, json } = options;
       const output = createOutput({ json });
       await measure(run, output, {
-        data: data === undefined ? undefined : await sourceAt(data),
+        data: data === undefined ? undefined : await sourceAt(data, output),
         encoders,
         measures: protocol?.map((each) => (isPaper(each) ? protocolOf(each) : each)),
         settings: settingsOf(options),

@@ -52,7 +52,7 @@ export function exportCommand(): Command {
     .action(async (run: string, { json, classes, ...options }: Options) => {
       const output = createOutput({ json });
       const { out = defaultOut(run, options) } = options;
-      const images = classes === undefined ? {} : { classes: await sourceAt(classes) };
+      const images = classes === undefined ? {} : { classes: await sourceAt(classes, output) };
       const exported = await exportEncoder(run, { ...options, ...images, out });
       output.say(`${describe(exported)}\n\n${usage(exported).join("\n")}`);
       output.result({ kind: "export", ...summary(exported) });

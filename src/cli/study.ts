@@ -9,7 +9,7 @@ import type { StudyOptions } from "../study/design.ts";
 import type { StudyResults } from "../study/results.ts";
 import { runStudy } from "../study/run.ts";
 import { tableRows } from "../study/table.ts";
-import { createBoard } from "./board.ts";
+import { type Board, createBoard } from "./board.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
 import { deviceOption } from "./device.ts";
 import { interruptible } from "./interrupt.ts";
@@ -71,8 +71,8 @@ export function studyCommand(): Command {
     )
     .action(async (images: string, options: Options) => {
       const { out, device, jobs, again, json } = options;
-      const study = await studyOf(images, options);
       const board = createBoard({ json });
+      const study = await studyOf(images, options, board);
       const words = process.argv.slice(2).filter((word) => word !== "--again"); // a new study needs it not
       const command = `layergraft ${words.join(" ")}`;
       const saving = () => board.say("saving; press Ctrl-C again to end at once");
@@ -89,10 +89,10 @@ export function studyCommand(): Command {
 }
 
 /** The study of these images. Throws one sentence when there are too few or no such model. */
-async function studyOf(images: string, options: Options): Promise<StudyOptions> {
+async function studyOf(images: string, options: Options, board: Pick<Board, "say">): Promise<StudyOptions> {
   const { evaluate, methods, fineTune, quick } = options;
-  const data = images === "emoji" ? trainingDrawings : await sourceAt(images);
-  const labelled = evaluate === undefined ? data : await sourceAt(evaluate);
+  const data = images === "emoji" ? trainingDrawings : await sourceAt(images, board);
+  const labelled = evaluate === undefined ? data : await sourceAt(evaluate, board);
   const [seeds, search, limit, budget] = quick
     ? [1, [1], options.limit ?? 128, 1]
     : [options.seeds, options.search, options.limit, options.budget];

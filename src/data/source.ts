@@ -28,13 +28,23 @@ export type Split = "train" | "validation" | "test";
 
 export const splitNames = ["train", "validation", "test"] as const satisfies readonly Split[];
 
-/** What splits are called in lists and as folders. */
-export const splitWords: ReadonlyMap<string | undefined, Split> = new Map<string, Split>([
-  ["train", "train"],
-  ["val", "validation"],
-  ["validation", "validation"],
-  ["test", "test"],
-]);
+/** What splits are called in lists, in lower case. Images without labels are for training: only evaluations need labels. */
+export const splitWords: ReadonlyMap<string | undefined, Split> = new Map(
+  Object.entries({
+    train: ["train", "training", "trainval", "labeled", "labelled", "unlabeled", "unlabelled", "unsup", "unsupervised"],
+    validation: ["val", "valid", "validation", "dev"],
+    test: ["test", "testing", "eval", "evaluation"],
+  } satisfies Record<Split, readonly string[]>).flatMap(([split, words]) =>
+    words.map((word) => [word, split as Split] as const),
+  ),
+);
+
+/** The split that a folder or a file is called after: `seg_train`, `Testing`, `val2017`. Undefined for none or several. */
+export function splitOfName(name: string): Split | undefined {
+  const words = name.toLowerCase().split(/[^\p{L}]+/u);
+  const found = new Set(words.flatMap((word) => splitWords.get(word) ?? []));
+  return found.size === 1 ? [...found][0] : undefined;
+}
 
 /** A list of images, with a class each when `classes` is not empty. */
 export interface Source {
@@ -55,6 +65,8 @@ export interface Source {
   readonly blocks?: ArrayLike<number>;
   /** How many images may be mixed so that their blocks still fit into what the source keeps. */
   readonly window?: number;
+  /** For people, a sentence each: what lies beside the images and is not read, and what was not understood. */
+  readonly notes?: readonly string[];
   /** Rejects with one sentence that names the image when it cannot be read. */
   load(i: number, hint?: DecodeHint): Promise<Pixels>;
 }

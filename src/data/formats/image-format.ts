@@ -6,7 +6,7 @@ import { extname } from "node:path";
 
 /** Formats that are read (see `decode`), with the endings of their files in lower case. */
 const endings = {
-  JPEG: [".jpg", ".jpeg"],
+  JPEG: [".jpg", ".jpeg", ".jpe", ".jfif"],
   PNG: [".png"],
   WebP: [".webp"],
   GIF: [".gif"],
@@ -16,6 +16,13 @@ const endings = {
 export type ImageFormat = keyof typeof endings;
 const imageFormats = Object.keys(endings) as ImageFormat[];
 export const imageExtensions: readonly string[] = Object.values(endings).flat();
+
+/** Endings of images that are not read, to tell people of them instead of passing them over like any other file. */
+export const foreignExtensions: readonly string[] = (
+  ".heic .heif .hif .bmp .dib .jp2 .j2k .jpx .jxl .jxr .psd .psb .xcf .svg .ico .tga .pcx .ppm .pgm .pbm .pnm .exr .hdr " +
+  ".dds .dng .cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .x3f .3fr .erf .kdc .dcr .mrw .raw .dcm " +
+  ".dicom .nii .fits .fit .fts .svs .ndpi .mrxs .czi .nd2 .lif"
+).split(" ");
 
 export function isImageName(name: string): boolean {
   return imageExtensions.includes(extname(name).toLowerCase());

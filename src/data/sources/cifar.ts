@@ -3,7 +3,7 @@
  * `.bin` files in it. https://www.cs.toronto.edu/~kriz/cifar.html describes the format.
  */
 import { readdir, readFile, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { gunzip, type ZlibOptions } from "node:zlib";
 import * as z from "zod";
@@ -30,10 +30,10 @@ export const cifar: DirectKind<typeof schema> = {
   schema,
   argument: {
     help: "CIFAR's binary archive or its folder",
-    recognise({ text, path, entries }) {
-      if (/\.(tar\.gz|tgz)$/.test(text)) return { clue: "file name", spec: { kind: "cifar", path } };
-      const isBinary = entries.some((name) => name.endsWith(".bin"));
-      return isBinary ? { clue: "own files", spec: { kind: "cifar", path } } : undefined;
+    recognise({ text, path, isPattern, archives }) {
+      if (/\.(tar\.gz|tgz)$/i.test(text) && !isPattern) return { clue: "file name", spec: { kind: "cifar", path } };
+      const own = archives.get(".bin")?.find((file) => known.has(basename(file)));
+      return own === undefined ? undefined : { clue: "own files", spec: { kind: "cifar", path: dirname(own) } };
     },
   },
   splits: { all: (spec) => ({ ...spec, split: "all" }) },
@@ -79,8 +79,8 @@ async function open({ path, split, label }: z.infer<typeof schema>): Promise<Sou
   );
   if (version === undefined)
     throw new Error(
-      `${path} is not CIFAR's binary version: it has neither data_batch_1.bin nor train.bin; ` +
-        "other archives are read as plain .tar files: unpack it with gunzip first",
+      `${path} is not CIFAR's binary version (it has neither data_batch_1.bin nor train.bin), the only compressed ` +
+        "archive that is read: unpack it first, and give the folder",
     );
   const file = (name: string) => {
     const found = files.get(name);
@@ -150,7 +150,7 @@ async function unzip(path: string): Promise<Uint8Array> {
   } catch (error) {
     if (error instanceof RangeError)
       throw new Error(
-        `${path} is larger than CIFAR's archives; others are read as plain .tar files: unpack it with gunzip first`,
+        `${path} is compressed, so that no image in it can be read by itself: unpack it first, and give the folder`,
         { cause: error },
       );
     throw new Error(`${path} cannot be unpacked (${(error as Error).message}); download it again`, { cause: error });

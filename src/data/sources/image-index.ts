@@ -5,6 +5,7 @@
  */
 import type { BigIntStats } from "node:fs";
 import { stat } from "node:fs/promises";
+import { decodedName } from "../formats/names.ts";
 import { type Split, splitNames } from "../source.ts";
 
 /** One number per image, in shared memory, in the narrowest of these types that holds them all. */
@@ -40,6 +41,10 @@ export interface ImageIndex {
   /** See Source.blocks. */
   readonly blocks?: Column;
   readonly classes: readonly string[];
+  /** See Source.notes. */
+  readonly notes: readonly string[];
+  /** Files that were passed over, by their endings in lower case. */
+  readonly passed: ReadonlyMap<string, number>;
   /** Files that the images lie in: absolute paths of archives. */
   readonly files: readonly string[];
   /** What the index was made from. It holds as long as none of these files and folders changes. */
@@ -75,6 +80,8 @@ export interface IndexFacts {
   readonly classes?: readonly string[];
   readonly labelOf?: (i: number) => number;
   readonly splitOf?: ((i: number) => Split) | undefined;
+  readonly notes?: readonly string[];
+  readonly passed?: ReadonlyMap<string, number>;
   readonly files?: readonly string[];
   readonly blocks?: ArrayLike<number>;
   readonly dependencies: readonly Stamp[];
@@ -102,10 +109,10 @@ export class IndexBuilder<Place extends string = never> {
     for (const column of Object.keys(this.#places) as Place[]) this.#places[column].push(place[column]);
   }
 
-  /** Name `i` as text; see idOf. */
+  /** Name `i` as text; see decodedName. */
   name(i: number): string {
     const { data } = this.#ends;
-    return Buffer.from(this.#names.data.buffer).toString("utf8", i === 0 ? 0 : data[i - 1], data[i]);
+    return decodedName(Buffer.from(this.#names.data.buffer).subarray(i === 0 ? 0 : data[i - 1], data[i]));
   }
 
   /** The number `name` of image `i`. */
@@ -113,7 +120,7 @@ export class IndexBuilder<Place extends string = never> {
     return this.#places[name].data[i]!;
   }
 
-  finish({ classes = [], labelOf, splitOf, files = [], blocks, dependencies }: IndexFacts): ImageIndex {
+  finish({ classes = [], labelOf, splitOf, files = [], blocks, ...rest }: IndexFacts): ImageIndex {
     const { length } = this;
     const places = Object.entries<Growing<Float64Array<ArrayBuffer>>>(this.#places);
     const count = { length };
@@ -130,8 +137,10 @@ export class IndexBuilder<Place extends string = never> {
       places: Object.fromEntries(places.map(([name, column]) => [name, shared(column.values())])),
       ...(blocks === undefined ? {} : { blocks: shared(Float64Array.from(blocks)) }),
       classes,
+      notes: [],
+      passed: new Map(),
       files,
-      dependencies,
+      ...rest,
     };
   }
 }

@@ -64,7 +64,8 @@ function isFresh({ dependencies }: ImageIndex, start: number): boolean {
   return dependencies.some((stamp) => timesOf(stamp).some((time) => BigInt(time) > limit));
 }
 
-const format = "layergraft index 1\n";
+/** Another number for another form of the file, and for other rules of what is read from the same images. */
+const format = "layergraft index 2\n";
 const digestBytes = 32;
 const prefixBytes = format.length + digestBytes + 4;
 
@@ -73,6 +74,8 @@ interface Header {
   readonly key: string;
   readonly length: number;
   readonly classes: readonly string[];
+  readonly notes: readonly string[];
+  readonly passed: readonly (readonly [ending: string, files: number])[];
   readonly files: readonly string[];
   readonly dependencies: readonly Stamp[];
   readonly columns: readonly { readonly name: string; readonly type: ColumnType; readonly length: number }[];
@@ -80,7 +83,7 @@ interface Header {
 
 /** Format, SHA-256 of all that follows, length of the header in four bytes, header in JSON, columns. */
 function writeIndex(file: string, key: string, index: ImageIndex): Promise<boolean> {
-  const { length, classes, files, dependencies, places, names, ends, labels, splits, blocks } = index;
+  const { length, classes, notes, passed, files, dependencies, places, names, ends, labels, splits, blocks } = index;
   const columns = Object.entries({ names, ends, labels, splits, blocks, ...prefixed(places) }).flatMap(
     ([name, column]) => (column === undefined ? [] : [{ name, column }]),
   );
@@ -88,6 +91,8 @@ function writeIndex(file: string, key: string, index: ImageIndex): Promise<boole
     key,
     length,
     classes,
+    notes,
+    passed: [...passed],
     files,
     dependencies,
     columns: columns.map(({ name, column }) => ({
@@ -144,8 +149,9 @@ async function readIndex(file: string, key: string): Promise<ImageIndex | undefi
   const { names, ends, ...optional } = columns;
   const now = new Date();
   await utimes(file, now, now).catch(() => undefined); // used: see tidy
-  const { length, classes, files, dependencies } = header;
-  return { length, names: names!, ends: ends!, ...optional, places, classes, files, dependencies };
+  const { length, classes, notes, passed, files, dependencies } = header;
+  const facts = { classes, notes, passed: new Map(passed), files, dependencies };
+  return { length, names: names!, ends: ends!, ...optional, places, ...facts };
 }
 
 const placePrefix = "places.";

@@ -16,7 +16,7 @@ export interface IndexedOptions {
 
 /** A source of the images in `index`. Throws one sentence when it has no such split. */
 export function openIndexed(index: ImageIndex, { name, split, splitHelp, load, window }: IndexedOptions): Source {
-  const { length, classes, labels, splits, blocks } = index;
+  const { length, classes, labels, splits, blocks, notes } = index;
   const whole: Source = {
     name,
     length,
@@ -26,6 +26,7 @@ export function openIndexed(index: ImageIndex, { name, split, splitHelp, load, w
     ...(splits === undefined ? {} : { split: (i: number) => splitNames[splits[i]!]! }),
     ...(blocks === undefined ? {} : { blocks }),
     ...(window === undefined ? {} : { window }),
+    notes,
     load,
   };
   if (split === undefined) return whole;

@@ -71,8 +71,12 @@ export interface Given {
   readonly path: string;
   /** It has signs of a pattern, and nothing is called so. */
   readonly isPattern: boolean;
-  /** Names of what is in the folder; none where it is no folder. */
-  readonly entries: readonly string[];
+  /** Image files in the folder and below it, or that the pattern matches. */
+  readonly images: number;
+  /** The other files there, by their endings in lower case. */
+  readonly passed: ReadonlyMap<string, number>;
+  /** Where there are no images: absolute paths of the files with many images in each, by their endings. */
+  readonly archives: ReadonlyMap<string, readonly string[]>;
 }
 
 /**
@@ -84,8 +88,9 @@ export const clues = [
   "archive name", // the ending of files with many images in each, also in a pattern of them
   "pattern",
   "file name", // the ending of one file that is the data set, or lists it
+  "images", // there are image files in the folder
   "own files", // the folder holds files of a format that only this kind has
-  "archives", // the folder holds files with many images in each
+  "archives", // the folder holds files with many images in each, or the pattern matches some
   "folder", // anything else
 ] as const;
 export type Clue = (typeof clues)[number];

@@ -34,7 +34,7 @@ export const parquet: IndexedKind<typeof schema> = {
 
   /** Throws when there is no file, no row or no such column, or when one is damaged. */
   async build({ path, image, label }) {
-    const { files, names, prefixes, dependencies } = await archivesAt(path, ".parquet");
+    const { files, names, prefixes, notes, dependencies } = await archivesAt(path, ".parquet");
     const images = new IndexBuilder("file", ...placeNames);
     const labels = new LabelNames();
     const blocks: number[] = [];
@@ -61,7 +61,8 @@ export const parquet: IndexedKind<typeof schema> = {
         }
       });
     if (images.length === 0) throw new Error(`no image in ${path}: it has no rows`);
-    const splits = splitsOfNames(names);
+    const found: string[] = [];
+    const splits = splitsOfNames(names, found);
     const unknown = (found: string) =>
       new Error(`${path} has the label ${shown(found)}, which is none of the ${known!.length} classes it names`);
     return images.finish({
@@ -69,6 +70,7 @@ export const parquet: IndexedKind<typeof schema> = {
       ...(splits === undefined ? {} : { splitOf: (i: number) => splits[images.place("file", i)]! }),
       files,
       blocks,
+      notes: [...found, ...notes],
       dependencies,
     });
   },

@@ -15,6 +15,7 @@ export function subset(source: Source, indices: ArrayLike<number>): Source {
     ...(source.split === undefined ? {} : { split: (i: number) => source.split!(indices[i]!) }),
     ...(blocks === undefined ? {} : { blocks }),
     ...(source.window === undefined ? {} : { window: source.window }),
+    ...(source.notes === undefined ? {} : { notes: source.notes }),
     load: (i, hint) => source.load(indices[i]!, hint),
   };
   const whole = descriptionOf(source);

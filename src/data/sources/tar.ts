@@ -1,13 +1,15 @@
 /**
  * Images in tar archives, packed plainly or as WebDataset packs them in shards: neighbours of one name up to its first dot
- * are a sample, such as `0001.jpg`, `0001.cls` and `0001.json`. Nothing is unpacked.
+ * are a sample, such as `0001.jpg`, `0001.cls` and `0001.json`. A label that lies apart, in an archive that is sorted by
+ * endings, is found by its name. Nothing is unpacked.
  */
 import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import * as z from "zod";
-import { archiveArgument, archivesAt, archiveSplitHelp, isHidden, packedFacts } from "./archive.ts";
+import { archiveArgument, archivesAt, archiveSplitHelp, packedFacts } from "./archive.ts";
 import { readImage } from "../formats/decode.ts";
 import { imageExtensions, isImageName } from "../formats/image-format.ts";
+import { isHidden, Passed } from "./passed.ts";
 import { idOf, IndexBuilder, stampOf } from "./image-index.ts";
 import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
 import { openIndexed } from "./indexed.ts";
@@ -46,16 +48,27 @@ export const tar: IndexedKind<typeof schema> = {
     const { files, names, prefixes } = archives;
     const images = new IndexBuilder("file", "offset", "size");
     const labels = new LabelNames();
+    const passed = new Passed();
+    let alone = 0;
     for (const [f, file] of files.entries())
       await withFile(file, names[f]!, async (bytes) => {
-        for await (const { label, pictures } of samples(bytes, jsonLabel))
+        const keys: string[] = []; // of this archive's images
+        const found: (string | undefined)[] = [];
+        const apart = new Apart();
+        for await (const { key, label, pictures, others } of samples(bytes, jsonLabel, passed)) {
           for (const { name, offset, size } of pictures) {
             images.add(`${prefixes[f]}${name}`, { file: f, offset, size });
-            labels.push(label);
+            keys.push(key);
+            found.push(label);
           }
+          if (pictures.length > 0) continue;
+          if (label === undefined) for (const name of others) passed.member(name);
+          else apart.add(key, label);
+        }
+        for (const [i, key] of keys.entries()) labels.push(found[i] ?? apart.take(key));
+        alone += apart.left;
       });
-    if (images.length === 0)
-      throw new Error(`no image in ${path}: images are files that end in ${imageExtensions.join(", ")}`);
+    if (images.length === 0) throw new Error(`no image in ${path}: ${passed.instead()}`);
     if (jsonLabel !== undefined && labels.size === 0)
       throw new Error(`no image in ${path} has a .json beside it with a field ${jsonLabel}; leave out jsonLabel`);
 
@@ -65,8 +78,13 @@ export const tar: IndexedKind<typeof schema> = {
       listStamp.state === "none" ? undefined : (await readFile(list, "utf8")).split(/\r?\n/).filter(Boolean);
     const unknown = (label: string) =>
       new Error(`${path} has the label ${shown(label)}, which is none of the ${known!.length} classes in ${list}`);
+    const { notes, ...facts } = packedFacts(images, archives, passed);
     return images.finish({
-      ...packedFacts(images, archives),
+      ...facts,
+      notes: [
+        ...(alone === 0 ? [] : [`${alone.toLocaleString("en")} labels belong to no image, by their names`]),
+        ...notes,
+      ],
       ...(labels.size === 0 ? {} : labels.facts(known, unknown)),
       dependencies: [...archives.dependencies, listStamp],
     });
@@ -84,35 +102,65 @@ export const tar: IndexedKind<typeof schema> = {
   },
 };
 
+/** Labels without an image beside them, by what they are called up to the first dot. */
+class Apart {
+  readonly #labels = new Map<string, string | undefined>(); // undefined: there are several
+  #count = 0;
+  #taken = 0;
+
+  add(key: string, label: string): void {
+    this.#labels.set(key, this.#labels.has(key) ? undefined : label);
+    this.#count++;
+  }
+
+  take(key: string): string | undefined {
+    const label = this.#labels.get(key);
+    if (label !== undefined) this.#taken++;
+    return label;
+  }
+
+  /** How many belong to no image. */
+  get left(): number {
+    return Math.max(this.#count - this.#taken, 0);
+  }
+}
+
 interface Sample {
   key: string;
   /** Of `0001.jpg` and `0001.mask.png` the first, if other files show that they are one sample; else both. */
   pictures: readonly Member[];
   label: string | undefined;
+  /** What else it has. */
+  others: readonly string[];
 }
 
 const mostLabelBytes = 2 ** 20;
 
-async function* samples(file: Bytes, jsonLabel: string | undefined): AsyncGenerator<Sample> {
+async function* samples(file: Bytes, jsonLabel: string | undefined, passed: Passed): AsyncGenerator<Sample> {
   const read = forwards(file);
-  let [key, label, hasOthers] = ["", undefined as string | undefined, false];
-  let pictures: Member[] = [];
+  let [key, label] = ["", undefined as string | undefined];
+  let [pictures, others]: [Member[], string[]] = [[], []];
 
   function sample(): Sample {
     const plain = pictures.filter(({ name }) => imageExtensions.includes(partsOf(name).ending));
-    return { key, label, pictures: hasOthers && plain.length > 0 ? plain : pictures };
+    return { key, label, others, pictures: others.length > 0 && plain.length > 0 ? plain : pictures };
   }
 
-  for await (const member of members(file, read)) {
+  const atEnd = (bytes: number) =>
+    passed.trailing(`${file.name}: ${bytes.toLocaleString("en")} bytes after its end, which are no tar archive`);
+  for await (const member of members(file, read, atEnd)) {
     const { name, offset, size } = member;
-    if (isHidden(name)) continue;
+    if (isHidden(name)) {
+      passed.member(name);
+      continue;
+    }
     const parts = partsOf(name);
     if (parts.key !== key) {
       yield sample();
-      [key, label, hasOthers, pictures] = [parts.key, undefined, false, []];
+      [key, label, pictures, others] = [parts.key, undefined, [], []];
     }
     if (isImageName(name)) pictures.push(member);
-    else hasOthers = true;
+    else others.push(name);
     if (parts.ending === (jsonLabel === undefined ? ".cls" : ".json")) {
       if (size > mostLabelBytes) throw new Error(`${file.name} has a label of ${size} bytes, ${shown(name)}`);
       const text = (await read(offset, size)).toString().trim();

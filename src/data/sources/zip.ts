@@ -5,13 +5,15 @@ import { promisify } from "node:util";
 import { inflateRaw } from "node:zlib";
 import yauzl from "yauzl";
 import * as z from "zod";
-import { archiveArgument, archivesAt, archiveSplitHelp, isHidden, packedFacts } from "./archive.ts";
+import { archiveArgument, archivesAt, archiveSplitHelp, packedFacts } from "./archive.ts";
 import { readImage } from "../formats/decode.ts";
-import { imageExtensions, isImageName } from "../formats/image-format.ts";
+import { isImageName } from "../formats/image-format.ts";
 import { idOf, IndexBuilder } from "./image-index.ts";
 import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
 import { openIndexed } from "./indexed.ts";
 import type { IndexedKind } from "./kind.ts";
+import { tidied } from "../formats/names.ts";
+import { isHidden, Passed } from "./passed.ts";
 import { type Bytes, forwards, readPart, withFile } from "../formats/positioned.ts";
 import { shown } from "../../tensor/text.ts";
 
@@ -24,7 +26,7 @@ const schema = z.strictObject({
 
 /**
  * The images of the archives, in the order of their paths and then of the archive's directory; names that begin with a dot
- * and `__MACOSX` are left out. Folders are classes and splits as in a folder of images.
+ * and what systems add are left out. Folders are classes and splits as in a folder of images.
  */
 export const zip: IndexedKind<typeof schema> = {
   schema,
@@ -37,14 +39,15 @@ export const zip: IndexedKind<typeof schema> = {
     const archives = await archivesAt(path, ".zip");
     const { files, names, prefixes } = archives;
     const images = new IndexBuilder("file", "offset", "packed", "size", "method");
+    const passed = new Passed();
     for (const [f, file] of files.entries())
       await withFile(file, names[f]!, async (bytes) => {
         for await (const { name, ...place } of entries(bytes))
           if (isImageName(name) && !isHidden(name)) images.add(`${prefixes[f]}${name}`, { file: f, ...place });
+          else if (!name.endsWith("/")) passed.member(name);
       });
-    if (images.length === 0)
-      throw new Error(`no image in ${path}: images are files that end in ${imageExtensions.join(", ")}`);
-    return images.finish({ ...packedFacts(images, archives), dependencies: archives.dependencies });
+    if (images.length === 0) throw new Error(`no image in ${path}: ${passed.instead()}`);
+    return images.finish({ ...packedFacts(images, archives, passed), dependencies: archives.dependencies });
   },
 
   open({ path, shortSide, split }, index) {
@@ -92,10 +95,13 @@ export async function* entries(file: Bytes): AsyncGenerator<Place & { readonly n
       const offset = entry.relativeOffsetOfLocalHeader;
       if (offset + localHeaderBytes + packed > total)
         throw new Error(`an entry goes to byte ${offset + localHeaderBytes + packed} of ${total}`);
-      // The flag for UTF-8 is often forgotten.
-      const name = isUtf8(raw)
-        ? raw.toString()
-        : yauzl.getFileNameLowLevel(entry.generalPurposeBitFlag, raw, entry.extraFields, false);
+      // The flag for UTF-8 is often forgotten, and some programs on Windows write `\` between folders.
+      const name = tidied(
+        (isUtf8(raw)
+          ? raw.toString()
+          : yauzl.getFileNameLowLevel(entry.generalPurposeBitFlag, raw, entry.extraFields, false)
+        ).replaceAll("\\", "/"),
+      );
       yield { name, offset, packed, size, method: compressionMethod + (entry.isEncrypted() ? encrypted : 0) };
     }
   } catch (error) {

@@ -92,10 +92,12 @@ it("says what is wrong with the files", async () => {
   await expect(open(path)).rejects.toThrow("cannot be unpacked");
   writeArchive(path, { "readme.txt": new Uint8Array(3) });
   await expect(open(path)).rejects.toThrow(
-    "it has neither data_batch_1.bin nor train.bin; other archives are read as plain .tar files: unpack it with gunzip",
+    "(it has neither data_batch_1.bin nor train.bin), the only compressed archive that is read: unpack it first",
   );
   truncateSync(path, 2 ** 28 + 1);
-  await expect(open(path)).rejects.toThrow(/is larger than CIFAR's archives; others are read as plain \.tar files/);
+  await expect(open(path)).rejects.toThrow(
+    / is compressed, so that no image in it can be read by itself: unpack it first/,
+  );
   const { "data_batch_3.bin": third, ...others } = cifar10();
   writeArchive(path, others);
   await expect(open(path)).rejects.toThrow("is not all of CIFAR-10: it has no data_batch_3.bin");

@@ -52,9 +52,9 @@ it("a pattern may count", async () => {
 
 it("what exists is no pattern", async () => {
   const dir = await folderOf("a[1]/x.png");
-  expect(await isPattern(join(dir, "a[1]"))).toBe(false);
-  expect(await isPattern(join(dir, "a[2]"))).toBe(true);
-  expect(await isPattern(join(dir, "none"))).toBe(false);
+  expect(isPattern(join(dir, "a[1]"))).toBe(false);
+  expect(isPattern(join(dir, "a[2]"))).toBe(true);
+  expect(isPattern(join(dir, "none"))).toBe(false);
 });
 
 it("says what is wrong", async () => {

@@ -1,11 +1,12 @@
 /** The contract of a kind of source, for every kind there is. */
 import { readdirSync } from "node:fs";
-import { join } from "node:path";
+import { extname, join } from "node:path";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { clues } from "../../../src/data/sources/kind.ts";
-import { kinds, recognise } from "../../../src/data/sources/kinds.ts";
+import { kinds } from "../../../src/data/sources/kinds.ts";
 import { kindOf, openSource, type SourceInput, sourceSpec } from "../../../src/data/sources/open.ts";
+import { candidates } from "../../../src/data/sources/recognise.ts";
 import { automatic } from "../../../src/methods/automatic.ts";
 import { defineRecipe } from "../../../src/recipe/recipe.ts";
 import { temporaryFolder } from "../../run/temporary.ts";
@@ -57,43 +58,59 @@ describe.each(kinds.map((kind) => [nameOf(kind), kind] as const))("%s", (name, k
 });
 
 describe("what is given for images", () => {
-  const given = (text: string, entries: readonly string[] = [], isPattern = false) =>
-    recognise({ text, path: `/home/${text}`, isPattern, entries });
+  const given = (text: string, names: readonly string[] = [], isPattern = false) => {
+    const endings = names.map((name) => extname(name));
+    const files = names.includes("data_batch_1.bin") ? [`/home/${text}/in/data_batch_1.bin`] : [];
+    return {
+      text,
+      path: `/home/${text}`,
+      isPattern,
+      images: endings.filter((ending) => ending === ".jpg").length,
+      passed: new Map(endings.map((ending) => [ending, 1])),
+      archives: new Map([[".bin", files]]),
+    };
+  };
+  const meant = (...words: Parameters<typeof given>) => candidates(given(...words))[0]!.spec;
 
   // Precedence, from top to bottom: each is given with all that comes later.
-  const inside = ["a.bin", "b.tar", "c.zip", "d.parquet", "e.txt", "f.jpg"];
+  const inside = ["data_batch_1.bin", "b.tar", "c.zip", "d.parquet", "e.txt"];
+  const images = ["f.jpg", ...inside];
   it.each([
-    ["emoji", inside, true, "emoji"],
-    ["x.tar", inside, true, "tar"],
-    ["x.zip", inside, true, "zip"],
-    ["x.parquet", inside, true, "parquet"],
-    ["x.tar.gz", inside, true, "glob"],
-    ["x.tgz", inside, true, "glob"],
-    ["x.txt", inside, true, "glob"],
-    ["x.jpg", inside, true, "glob"],
-    ["x.tar.gz", inside, false, "cifar"],
-    ["x.tgz", inside, false, "cifar"],
-    ["x.txt", inside, false, "list"],
+    ["emoji", images, true, "emoji"],
+    ["x.tar", images, true, "tar"],
+    ["x.ZIP", images, true, "zip"],
+    ["x.parquet", images, true, "parquet"],
+    ["x.tar.gz", images, true, "glob"],
+    ["x.tgz", images, true, "glob"],
+    ["x.jpg", images, true, "glob"],
+    ["x.TAR.GZ", images, false, "cifar"],
+    ["x.tgz", images, false, "cifar"],
+    ["x.txt", images, false, "list"],
+    ["x", images, false, "folder"],
     ["x", inside, false, "cifar"],
     ["x", inside.slice(1), false, "tar"],
+    ["x", inside.slice(1), true, "tar"],
     ["x", inside.slice(2), false, "zip"],
     ["x", inside.slice(3), false, "parquet"],
     ["x", inside.slice(4), false, "folder"],
+    ["x", inside.slice(4), true, "glob"],
+    ["x", ["pytorch_model.bin"], false, "folder"],
     ["x", [], false, "folder"],
     ["x.jpg", [], false, "folder"],
-  ] as const)("%s with %j, pattern %s: %s", (text, entries, isPattern, kind) => {
-    const expected = kind === "emoji" ? { kind, split: "train" } : { kind, path: `/home/${text}` };
-    expect(given(text, entries, isPattern)).toEqual(expected);
-    expect(given(text, entries.toReversed(), isPattern)).toEqual(expected);
+  ] as const)("%s with %j, pattern %s: %s", (text, names, isPattern, kind) => {
+    const path = kind === "cifar" && names === inside ? `/home/${text}/in` : `/home/${text}`;
+    const expected = kind === "emoji" ? { kind, split: "train" } : { kind, path };
+    expect(meant(text, names, isPattern)).toEqual(expected);
+    expect(meant(text, names.toReversed(), isPattern)).toEqual(expected);
   });
 
   it("goes by every clue", () => {
-    const found = kinds.flatMap(({ argument }) =>
-      ["emoji", "x.tar", "x.txt", "x"].flatMap((text) =>
-        [inside, []].map((entries) => argument?.recognise({ text, path: text, isPattern: text === "x", entries })),
+    const found = ["emoji", "x.tar", "x.txt", "x"].flatMap((text) =>
+      [images, inside, []].flatMap((names) =>
+        [true, false].flatMap((isPattern) => candidates(given(text, names, isPattern))),
       ),
     );
-    expect(new Set(found.flatMap((each) => each?.clue ?? []))).toEqual(new Set(clues));
+    expect(new Set(found.map(({ clue }) => clue))).toEqual(new Set(clues));
   });
 });
 
