@@ -22,7 +22,7 @@ export interface ChosenRecipe {
 
 /** The checked recipe, said in a few lines. Throws one sentence when the options and the images do not go together. */
 export async function chooseRecipe(images: string, options: RecipeOptions, output: Output): Promise<ChosenRecipe> {
-  const data = await sourceAt(images, output);
+  const data = await sourceAt(images, output, { classesAre: "used for evaluation only" });
   const source = await openSource(data);
 
   const { recipe: name, init } = options;

@@ -3,7 +3,9 @@ import type { Source } from "../data/source.ts";
 import { kinds } from "../data/sources/kinds.ts";
 import { kindOf, openSource, type SourceInput } from "../data/sources/open.ts";
 import { recognise } from "../data/sources/recognise.ts";
+import { splitNotes } from "../evaluators/divide.ts";
 import { inAllSplits } from "../measure/questions.ts";
+import { shown } from "../tensor/text.ts";
 import type { Output } from "./progress.ts";
 
 const helps = kinds.flatMap(({ argument }) => (argument === undefined ? [] : [argument.help]));
@@ -12,22 +14,32 @@ export const imagesHelp =
   `${helps.slice(0, -1).join(", ")}, or ${helps.at(-1)}; ` +
   "of files with many images one, a folder of them or a pattern";
 
+export interface ImagesOptions {
+  /** Said behind the number of classes. */
+  readonly classesAre?: string;
+}
+
 /**
  * The source that `images` means, for training, and in a few lines what is there and what is not read. Of a source with
  * splits it is the training split; an evaluation finds the others by itself.
  */
-export async function sourceAt(images: string, output: Pick<Output, "say">): Promise<SourceInput> {
+export async function sourceAt(
+  images: string,
+  output: Pick<Output, "say">,
+  options: ImagesOptions = {},
+): Promise<SourceInput> {
   const spec = await recognise(images);
   const { splits } = kindOf(spec);
   const all = await openSource(inAllSplits(spec));
   const data = splits?.training === undefined || all.split === undefined ? spec : splits.training(spec);
-  for (const line of describeSource(all, images)) output.say(line);
+  for (const line of describeSource(all, images, options)) output.say(line);
   return data;
 }
 
 /** What is there, in a line, and what is not read, a line each. */
-export function describeSource(all: Source, name: string): string[] {
-  const { length, classes, split, notes = [] } = all;
+function describeSource(all: Source, name: string, { classesAre }: ImagesOptions): string[] {
+  const { length, classes, split } = all;
+  const notes = [...(all.notes ?? []), ...splitNotes(all)];
   const counts = { train: 0, validation: 0, test: 0 };
   for (let i = 0; i < length; i++) counts[split?.(i) ?? "train"]++;
   const { train, validation, test } = counts;
@@ -38,13 +50,14 @@ export function describeSource(all: Source, name: string): string[] {
   ];
   const images = `${number(train)} ${beside.length > 0 ? "training " : ""}images`;
   const others = beside.length > 0 ? ` (and ${beside.join(", ")})` : "";
-  return [`${images} in ${name}${others}${describeClasses(classes)}`, ...notes.map((note) => `  ${note}`)];
+  return [`${images} in ${name}${others}${describeClasses(classes, classesAre)}`, ...notes.map((note) => `  ${note}`)];
 }
 
 const mostNamed = 5;
 
-function describeClasses(classes: readonly string[]): string {
+function describeClasses(classes: readonly string[], classesAre: string | undefined): string {
   if (classes.length === 0) return ", no classes";
   const named = classes.length > mostNamed ? [...classes.slice(0, mostNamed - 1), "…"] : classes;
-  return `, ${classes.length} classes (used for evaluation only): ${named.join(", ")}`;
+  const note = classesAre === undefined ? "" : ` (${classesAre})`;
+  return `, ${classes.length} classes${note}: ${named.map(shown).join(", ")}`;
 }

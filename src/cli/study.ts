@@ -91,7 +91,8 @@ export function studyCommand(): Command {
 /** The study of these images. Throws one sentence when there are too few or no such model. */
 async function studyOf(images: string, options: Options, board: Pick<Board, "say">): Promise<StudyOptions> {
   const { evaluate, methods, fineTune, quick } = options;
-  const data = images === "emoji" ? trainingDrawings : await sourceAt(images, board);
+  const data =
+    images === "emoji" ? trainingDrawings : await sourceAt(images, board, { classesAre: "used for evaluation only" });
   const labelled = evaluate === undefined ? data : await sourceAt(evaluate, board);
   const [seeds, search, limit, budget] = quick
     ? [1, [1], options.limit ?? 128, 1]

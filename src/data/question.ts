@@ -30,6 +30,8 @@ export interface Questions {
   readonly pairings: readonly Pairing[];
   /** Why there are no questions, when there are none. */
   readonly reason?: string;
+  /** For the reader: which splits are not used as they are, and why. */
+  readonly notes?: readonly string[];
   /** Images to show in pictures: nobody trained on them where the data set allows it. */
   readonly shown: Source;
 }

@@ -107,7 +107,7 @@ export async function evaluateEncoders(
   }
   onProgress?.(done, done, "");
   const warnings = new Set(scores.flatMap((each) => Object.values(each).flatMap(({ warning }) => warning ?? [])));
-  const notes = [...(unreadable.size === 0 ? [] : [leftOut(unreadable)]), ...warnings];
+  const notes = [...(list.notes ?? []), ...(unreadable.size === 0 ? [] : [leftOut(unreadable)]), ...warnings];
   return {
     columns: candidates.map(({ name, title }) => ({ name, title })),
     rows: tasks.map(({ protocol, label, metric, chance, settings }, i) => ({

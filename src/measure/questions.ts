@@ -3,7 +3,7 @@ import type { Question, Questions } from "../data/question.ts";
 import type { Source } from "../data/source.ts";
 import { defineSource, kindOf, openSource, type SourceInput } from "../data/sources/open.ts";
 import { stratifiedSample, subset } from "../data/sources/subset.ts";
-import { divide, untaught } from "../evaluators/divide.ts";
+import { divide, splitNotes, unusableSplits } from "../evaluators/divide.ts";
 import { type Features, type LabelledFeatures, mostFrequent, pick, type Splits } from "../evaluators/evaluator.ts";
 
 export interface QuestionOptions {
@@ -38,21 +38,30 @@ function ofClasses(whole: Source, { seed = 0, limit }: QuestionOptions): Questio
     return none(
       "these images have no classes, so there is nothing to measure; give a folder with a subfolder per class",
     );
-  const missing = untaught(whole);
-  if (missing !== undefined)
-    return none(
-      `${whole.name} has images of the class ${classes[missing]}, but none in its train split: ` +
-        "every class needs images to learn it from",
-    );
+  const unusable = unusableSplits(whole);
+  const notes = splitNotes(whole);
+  const because = notes.map((note) => `; ${note}`).join("");
   const source = stratifiedSample(whole, limit, seed);
-  const labels = Int32Array.from({ length: source.length }, (_, i) => source.label(i));
-  const rows = divide(source, labels, seed);
+  const all = Int32Array.from({ length: source.length }, (_, i) => source.label(i));
+  const rows = divide(source, all, seed, unusable);
+  const known = new Set(Object.values(rows).flatMap((part) => part.map((row) => all[row]!)));
+  if (known.size < 2) return none(`the training images are of less than two classes${because}`);
   if (rows.validation.length === 0 || rows.test.length === 0)
     return none(
-      `${source.length} images of ${classes.length} classes are too few to hold some back for validation and test`,
+      `${source.length} images of ${classes.length} classes are too few to hold some back for validation and test${because}`,
     );
-  const question = { what: `${classes.length} classes`, classes, labels, rows };
-  return { source, questions: [question], pairings: [], shown: subset(source, rows.test) };
+  if (rows.validation === rows.train)
+    notes.push("there are too few training images to hold some back: choices are made on those that teach");
+  // a class that only an unusable split has is not asked for
+  const kept = classes.flatMap((_, label) => (known.has(label) ? label : []));
+  const numbers = new Map(kept.map((label, i) => [label, i]));
+  const question = {
+    what: `${kept.length} classes`,
+    classes: kept.map((label) => classes[label]!),
+    labels: all.map((label) => numbers.get(label) ?? -1),
+    rows,
+  };
+  return { source, questions: [question], pairings: [], notes, shown: subset(source, rows.test) };
 }
 
 /** The question without the images that could not be read. Throws when a split has none left. */

@@ -19,6 +19,8 @@ export interface TaskList {
   readonly tasks: readonly ListedTask[];
   /** Why there are no tasks, when there are none. */
   readonly reason?: string;
+  /** See Questions. */
+  readonly notes?: readonly string[];
   /** Images to show in pictures: nobody trained on them where the data set allows it. */
   readonly shown: Source;
 }

@@ -73,26 +73,27 @@ it("a checkpoint file is measured alone; what it looks like inside goes where it
 describe("bad input is told in a sentence", () => {
   const sentence = async (...args: string[]) => {
     const { code, stdout, stderr } = await evaluate(...args);
-    expect([code, stdout]).toEqual([1, ""]);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^(\d+ images in [^\n]+\n)?$/);
     expect(stderr.trim().split("\n")).toHaveLength(1);
     return stderr;
   };
   it("a k that is larger than the set", async () => {
     expect(await sentence(run, "--protocol", "knn", "--set", "knn.ks=[5,5000]")).toMatch(/5000.* labelled images/);
   });
-  it("a class without a training image", async () => {
+  it("training images of one class alone", async () => {
     const dir = join(temporary(), "split");
     for (const [split, kind] of [
       ["train", "a"],
-      ["train", "b"],
       ["test", "a"],
-      ["test", "b"],
       ["test", "c"],
     ] as const) {
       mkdirSync(join(dir, split, kind), { recursive: true });
       for (let i = 0; i < 12; i++) copyFileSync(anImage(), join(dir, split, kind, `${i}.png`));
     }
-    expect(await sentence(run, "--data", dir)).toContain("has images of the class c, but none in its train split");
+    expect(await sentence(run, "--data", dir)).toMatch(
+      /the training images are of less than two classes; the test images are also of the class c, of which there is no /,
+    );
   });
   it("a split file with missing images, and one that is not there", async () => {
     const file = join(temporary(), "few.txt");

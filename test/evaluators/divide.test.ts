@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Source, Split } from "../../src/data/source.ts";
-import { divide, untaught } from "../../src/evaluators/divide.ts";
+import { divide, splitNotes } from "../../src/evaluators/divide.ts";
 
 /** A source of nothing but labels, and splits where they are given. */
 function labelled(labels: readonly number[], splits?: readonly Split[]): Source {
@@ -66,8 +66,30 @@ it("tests on validation when the test images have no classes", () => {
   expect(parts(sourceOf(train, held("validation"), bare)).test).toEqual([50, 51, 52]);
 });
 
-it("finds a class that is not taught", () => {
-  expect(untaught(sourceOf(train, held("test")))).toBeUndefined();
-  expect(untaught(sourceOf(train, { labels: [-1, 2], splits: ["test", "test"] }))).toBe(2);
-  expect(untaught(labelled([0, 1]))).toBeUndefined();
+it("divides train when no other split has labels, or only with a class that train has not", () => {
+  const bare = { labels: [-1, -1], splits: times<Split>(2, "test") };
+  const strange = { labels: [0, 2], splits: times<Split>(2, "test") };
+  for (const other of [bare, strange]) {
+    const { train: teach, validation, test } = parts(sourceOf(train, other));
+    expect([teach.length, validation.length, test.length]).toEqual([35, 5, 10]);
+    expect(Math.max(...teach, ...validation, ...test)).toBeLessThan(50);
+  }
+  expect(parts(sourceOf(train, held("validation"), strange)).test).toEqual([50, 51, 52]);
+});
+
+it("chooses on the images that teach where there is one of each class", () => {
+  const few = { labels: [0, 1], splits: times<Split>(2, "train") };
+  expect(parts(sourceOf(few, held("test")))).toEqual({ train: [0, 1], validation: [0, 1], test: [2, 3, 4] });
+});
+
+it("says which splits cannot be used, and why", () => {
+  expect(splitNotes(sourceOf(train, held("test")))).toEqual([]);
+  expect(splitNotes(labelled([0, 1]))).toEqual([]);
+  expect(splitNotes(sourceOf(train, { labels: [-1, 2], splits: ["test", "test"] }))).toEqual([
+    "the test images are also of the class c, of which there is no training image: they are not used, and training " +
+      "images are held back for evaluation",
+  ]);
+  expect(splitNotes(sourceOf(train, held("validation"), { labels: [-1], splits: ["test"] }))).toEqual([
+    "the test images have no labels: they are not used",
+  ]);
 });

@@ -123,12 +123,32 @@ describe("a folder in splits", () => {
     }
   });
 
-  it("is refused when its train split lacks a class", async () => {
+  it("is not tested on a split with a class that train has not, and says so", async () => {
     const path = await folderOf({ "train/a": 20, "train/b": 20, "test/a": 3, "test/c": 5 });
-    const { tasks, reason } = await tasksOf({ kind: "folder", path });
+    const { tasks, shown, notes } = await tasksOf({ kind: "folder", path });
+    expect(tasks[0]).toMatchObject({ label: "k-NN, 2 classes", question: { classes: ["a", "b"] } });
+    expect(new Set(Array.from({ length: shown.length }, (_, i) => shown.id(i).split("/")[0]))).toEqual(
+      new Set(["train"]),
+    );
+    expect(notes).toEqual([expect.stringMatching(/^the test images are also of the class c, .* are not used, and /)]);
+  });
+
+  it("may have an image of each class to learn from", async () => {
+    const path = await folderOf({ "train/a": 1, "train/b": 1, "test/a": 3, "test/b": 5 });
+    const { tasks, source, notes } = await tasksOf({ kind: "folder", path });
+    expect(notes).toEqual([expect.stringMatching(/^there are too few training images to hold some back: /)]);
+    for (const task of tasks.filter(({ needs }) => needs === "features"))
+      expect((await task.run({ features: async () => identity(source.length) })).value, task.label).not.toBeNaN();
+  });
+
+  it("of one class has no tasks, and says why", async () => {
+    const { tasks, reason } = await tasksOf({
+      kind: "folder",
+      path: await folderOf({ "train/good": 9, "test/bad": 3, "test/good": 3 }),
+    });
     expect(tasks).toEqual([]);
-    expect(reason).toBe(
-      `${path} has images of the class c, but none in its train split: every class needs images to learn it from`,
+    expect(reason).toMatch(
+      /^the training images are of less than two classes; the test images are also of the class bad/,
     );
   });
 

@@ -68,7 +68,8 @@ async function below(path: string, ending: string) {
     throw new Error(`no ${ending} file in ${path}: ${passed.notes().join("; ") || "it is empty"}`);
   passed.endings.delete(ending);
   const loose = imagesBelow(top);
-  const beside = loose === 0 ? [] : [`${loose.toLocaleString("en")} images beside the ${ending} files are not read`];
+  const images = loose === 1 ? "1 image" : `${loose.toLocaleString("en")} images`;
+  const beside = loose === 0 ? [] : [`${images} beside the ${ending} files ${loose === 1 ? "is" : "are"} not read`];
   return { paths, notes: [...beside, ...passed.notes()], dependencies };
 }
 

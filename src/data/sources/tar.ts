@@ -82,7 +82,9 @@ export const tar: IndexedKind<typeof schema> = {
     return images.finish({
       ...facts,
       notes: [
-        ...(alone === 0 ? [] : [`${alone.toLocaleString("en")} labels belong to no image, by their names`]),
+        ...(alone === 0
+          ? []
+          : [alone === 1 ? "1 label belongs to no image" : `${alone.toLocaleString("en")} labels belong to no image`]),
         ...notes,
       ],
       ...(labels.size === 0 ? {} : labels.facts(known, unknown)),
@@ -140,6 +142,7 @@ async function* samples(file: Bytes, jsonLabel: string | undefined, passed: Pass
   const read = forwards(file);
   let [key, label] = ["", undefined as string | undefined];
   let [pictures, others]: [Member[], string[]] = [[], []];
+  let endings = new Set<string>(); // one that comes twice begins another sample
 
   function sample(): Sample {
     const plain = pictures.filter(({ name }) => imageExtensions.includes(partsOf(name).ending));
@@ -155,10 +158,12 @@ async function* samples(file: Bytes, jsonLabel: string | undefined, passed: Pass
       continue;
     }
     const parts = partsOf(name);
-    if (parts.key !== key) {
+    if (parts.key !== key || endings.has(parts.ending)) {
       yield sample();
       [key, label, pictures, others] = [parts.key, undefined, [], []];
+      endings = new Set();
     }
+    endings.add(parts.ending);
     if (isImageName(name)) pictures.push(member);
     else others.push(name);
     if (parts.ending === (jsonLabel === undefined ? ".cls" : ".json")) {

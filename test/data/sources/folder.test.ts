@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdtemp, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
@@ -86,6 +86,41 @@ describe("folder", () => {
     expect(validation.classes).toEqual(all.classes);
   });
 
+  it("leaves out what systems add, and runs, and counts what it passes over", async () => {
+    for (const name of ["cat/1.png", "dog/2.png", "cat/@eaDir/1.png", "dog/@eaDir/x/2.png", "#recycle/3.png"])
+      await put(name);
+    for (const name of ["$RECYCLE.BIN/4.png", "System Volume Information/5.png", "__MACOSX/6.png", "run/7.png"])
+      await put(name);
+    for (const name of ["recipe.json", "environment.json"]) await writeFile(join(root, "run", name), "{}");
+    const others = ["a.HEIC", "b.cr2", "x.JSON", "y.json", "z.zip", "z.tar.gz", "README", "._1.png", ".2.png"];
+    for (const name of others) await writeFile(join(root, name), "x");
+    await symlink(join(root, "gone.png"), join(root, "dog", "gone.png"));
+    const { classes, length, notes } = await open();
+    expect([classes, length]).toEqual([["cat", "dog"], 2]);
+    expect(notes).toEqual([
+      "images of kinds that are not read: 1 .cr2, 1 .heic; convert them to JPEG or PNG to use them",
+      "archives that are not read: 1 .zip; give them by themselves to use what is in them",
+      "compressed files, not read: 1 .tar.gz; unpack them to use what is in them",
+      "not read: 2 .json, 1 without an ending",
+      "left out: 1 image whose name begins with a dot",
+      "left out, as systems add them: 1 × #recycle, 1 × $RECYCLE.BIN, 2 × @eaDir, 1 × System Volume Information, " +
+        "1 × __MACOSX",
+      "left out, as they are run folders: run",
+      "left out, as they cannot be read: dog/gone.png (it leads nowhere)",
+    ]);
+  });
+
+  it.runIf(process.getuid?.() !== 0)("leaves out folders that may not be read, and names them", async () => {
+    for (const name of ["cat/1.png", "dog/2.png", "secret/3.png"]) await put(name);
+    await chmod(join(root, "secret"), 0);
+    const { classes, notes } = await open();
+    await chmod(join(root, "secret"), 0o700);
+    expect([classes, notes]).toEqual([
+      ["cat", "dog"],
+      ["left out, as they cannot be read: secret (permission denied)"],
+    ]);
+  });
+
   it("follows links, and stops where they go round", async () => {
     await put("a/1.png");
     await symlink(root, join(root, "a", "again"), "dir");
@@ -149,7 +184,17 @@ describe("folder", () => {
     await writeFile(join(root, "notes.txt"), "x");
     await writeFile(join(root, "clip.mp4"), "x");
     await expect(open()).rejects.toThrow("not read: 1 .mp4, 1 .txt (images are files that end in .jpg, ");
-    await expect(openSource({ kind: "folder", path: join(root, "notes.txt") })).rejects.toThrow("is a file");
+    for (const [name, why] of [
+      ["notes.txt", "is a file"],
+      ["photos.tar.zst", "is compressed (.tar.zst), so that no image in it can be read by itself: unpack it first"],
+      ["a.RAR", "is compressed (.rar)"],
+      ["a.jpg", "is one image; give the folder that holds the images"],
+      ["a.heic", "is an image of a kind that is not read (.heic)"],
+      ["a.arrow", "is a file that ends in .arrow, which is not read"],
+    ] as const) {
+      await writeFile(join(root, name), "x");
+      await expect(openSource({ kind: "folder", path: join(root, name) })).rejects.toThrow(why);
+    }
     await expect(openSource({ kind: "folder", path: "" })).rejects.toThrow("this is not a data source");
   });
 });

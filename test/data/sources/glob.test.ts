@@ -57,6 +57,31 @@ it("what exists is no pattern", async () => {
   expect(isPattern(join(dir, "none"))).toBe(false);
 });
 
+it("begins where what is there by name ends", async () => {
+  const files = ["pets/cat/1.png", "pets/dog/2.png"];
+  for (const folder of ["Photos [2024]", "Photos (2)", "a{b,c}", "*", "is it?", "[a-z]/{x}"]) {
+    const dir = await folderOf(...files.map((name) => `${folder}/${name}`));
+    const { classes, length } = await openSource({ kind: "glob", path: join(dir, folder, "pets/*/*.png") });
+    expect([classes, length], folder).toEqual([["cat", "dog"], 2]);
+    expect(isPattern(join(dir, folder, "pets"))).toBe(false);
+    expect(isPattern(join(dir, folder, "none"))).toBe(false);
+    expect(isPattern(join(dir, folder, "[p]ets"))).toBe(true);
+  }
+});
+
+it("leaves out what systems add, and runs, unless it names them", async () => {
+  const run = ["run/recipe.json", "run/environment.json", "run/samples/1.png"];
+  const dir = await folderOf("in/1.png", "in/@eaDir/1.png", "in/2.heic", ...run.map((name) => `in/${name}`));
+  const source = await openSource({ kind: "glob", path: join(dir, "in/**/*") });
+  expect(idsOf(source)).toEqual(["1.png"]);
+  expect(source.notes).toEqual([
+    "images of kinds that are not read: 1 .heic; convert them to JPEG or PNG to use them",
+    "left out, as systems add them: 1 × @eaDir",
+    "left out, as they are run folders: run",
+  ]);
+  expect(idsOf(await openSource({ kind: "glob", path: join(dir, "i*/@eaDir/*.png") }))).toEqual(["in/@eaDir/1.png"]);
+});
+
 it("says what is wrong", async () => {
   const dir = await folderOf("in/1.txt", "in/2.txt");
   const open = (pattern: string) => openSource({ kind: "glob", path: join(dir, pattern) });

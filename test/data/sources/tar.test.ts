@@ -117,6 +117,38 @@ describe("WebDataset's shards", () => {
     expect((await open()).classes[10]).toBe("class 10");
   });
 
+  it("are put together end to end", async () => {
+    const all = Object.entries(await animals(6));
+    const parts = [0, 2, 4].map((start) => tarOf(Object.fromEntries(all.slice(start, start + 2))));
+    const path = join(writeFolder(temporaryFolder(), { "a.tar": Buffer.concat(parts) }), "a.tar");
+    const source = await openSource({ kind: "tar", path });
+    expect([source.length, source.classes, source.notes]).toEqual([6, ["cat", "dog"], []]);
+    expect((await source.load(5)).data[0]).toBe(50);
+    writeFileSync(path, Buffer.concat([parts[0]!, Buffer.alloc(700, "x")]));
+    expect((await openSource({ kind: "tar", path })).notes).toEqual([
+      "not read: a.tar: 700 bytes after its end, which are no tar archive",
+    ]);
+    writeFileSync(path, Buffer.concat([parts[0]!, parts[1]!.subarray(0, 600)]));
+    await expect(openSource({ kind: "tar", path })).rejects.toThrow(/^a\.tar is cut off: /);
+  });
+
+  it("have labels far from their images when they are sorted by endings", async () => {
+    const [a, b, c] = [await image(0), await image(1), await image(2)];
+    const files = { "1.cls": "cat", "2.cls": "dog", "4.cls": "owl", "1.jpg": a, "2.jpg": b, "3.jpg": c };
+    const path = join(writeFolder(temporaryFolder(), { "a.tar": tarOf(files) }), "a.tar");
+    const { classes, label, notes } = await openSource({ kind: "tar", path });
+    expect([classes, label(0), label(1), label(2)]).toEqual([["cat", "dog"], 0, 1, -1]);
+    expect(notes).toEqual(["1 label belongs to no image"]);
+  });
+
+  it("have labels of their own where names come twice", async () => {
+    const bytes = await image(0);
+    const parts = ["cat", "dog"].map((name) => tarOf({ "1.jpg": bytes, "1.cls": name }));
+    const path = join(writeFolder(temporaryFolder(), { "a.tar": Buffer.concat(parts) }), "a.tar");
+    const { classes, label } = await openSource({ kind: "tar", path });
+    expect([classes, label(0), label(1)]).toEqual([["cat", "dog"], 0, 1]);
+  });
+
   it("keep all images whose names only begin alike", async () => {
     const { open } = packed({ "x.tar": tarOf({ "a/photo.1.png": png, "a/photo.2.png": png, "b/photo.png": png }) });
     expect(factsOf(await open()).map(([, label]) => label)).toEqual([0, 0, 1]);

@@ -49,6 +49,23 @@ describe("zip archives", () => {
     await expect(open(one({}), { split: "test" })).rejects.toThrow("has no splits");
   });
 
+  it("have folders whose names are divided by backslashes, or have more in front", async () => {
+    const path = join(temporaryFolder(), "a.zip");
+    const bytes = await image(0);
+    for (const [before, slash] of [
+      ["", "\\"],
+      ["./", "/"],
+      ["C:\\photos\\", "\\"],
+      ["/home/../me//", "/"],
+    ] as const) {
+      const names = ["train/cat/0.png", "train/dog/1.png", "test/cat/2.png", "__MACOSX/3.png"];
+      writeFileSync(path, zipOf(names.map((name) => [before + name.replaceAll("/", slash), bytes] as const)));
+      const { classes, length, label, split, notes } = await openSource({ kind: "zip", path });
+      expect([classes, length, label(1), split?.(2)]).toEqual([["cat", "dog"], 3, 1, "test"]);
+      expect(notes).toEqual(["left out, as systems add them: 1 × __MACOSX"]);
+    }
+  });
+
   it("leave out what systems add, and read names in other alphabets", async () => {
     const names = ["__MACOSX/._1.png", ".hidden/1.png", "a/.1.png", "a/", "notes.txt", "é.png", "日本.png"];
     const files: [string | Buffer, Uint8Array][] = names.map((name) => [name, png]);
