@@ -5,8 +5,10 @@ import { describeTrend } from "../evaluators/conflict.ts";
 import { bothLosses } from "../methods/automatic.ts";
 import { writeReport } from "../report/report.ts";
 import { openRun } from "../run/folder.ts";
+import { locked } from "../run/lock.ts";
 import { measureConflict } from "../measure/conflict.ts";
 import { defineRecipe } from "../recipe/recipe.ts";
+import { commandLine } from "./command-line.ts";
 import { deviceOption } from "./device.ts";
 import { whole } from "./options.ts";
 import { createOutput } from "./progress.ts";
@@ -42,13 +44,15 @@ export function conflictCommand(): Command {
     .action(async (run: string, { warmUp, json, batch, ...options }: Options) => {
       const output = createOutput({ json });
       const recipe = defineRecipe(openRun(run).recipe);
-      const conflict = await measureConflict(run, {
-        ...options,
-        batch,
-        warmUpSteps: warmUp,
-        fallback: bothLosses(recipe, batch ?? recipe.stages.at(-1)!.batch),
-        onProgress: (done, total, what) => output.work(what, done, total),
-      });
+      const conflict = await locked(run, commandLine(), () =>
+        measureConflict(run, {
+          ...options,
+          batch,
+          warmUpSteps: warmUp,
+          fallback: bothLosses(recipe, batch ?? recipe.stages.at(-1)!.batch),
+          onProgress: (done, total, what) => output.work(what, done, total),
+        }),
+      );
       const { encoder, batches, rows, trends } = conflict;
       output.say(`encoder of stage ${encoder.stage} at step ${encoder.step}, ${batches} batches of ${conflict.batch}`);
       for (const { objective, partsOf, warmUpSteps } of [conflict.mim, conflict.cl]) {

@@ -5,6 +5,7 @@ import { openSource } from "../data/sources/open.ts";
 import { demo, type DemoSize } from "../methods/demo.ts";
 import { addNotes } from "../run/notes.ts";
 import { defineRecipe } from "../recipe/recipe.ts";
+import { commandLine } from "./command-line.ts";
 import { deviceOption } from "./device.ts";
 import { whole } from "./options.ts";
 import { createOutput } from "./progress.ts";
@@ -42,7 +43,7 @@ export function demoCommand(): Command {
       const recipe = defineRecipe({ ...demo(size, seed), ...defined({ device, threads }) });
       const source = await openSource(recipe.data);
       output.say(`${source.length.toLocaleString("en")} drawings, none with a label`);
-      const command = `layergraft ${process.argv.slice(2).join(" ")}`;
+      const command = commandLine();
       const { finished } = await trainWithProgress(
         resume ? { out: dir, resume, device, command } : { recipe, out: dir, command },
         output,

@@ -6,6 +6,9 @@ import { paperEvaluations } from "../methods/paper.ts";
 import { writeReport } from "../report/report.ts";
 import type { LabelChoice } from "../measure/labels.ts";
 import type { ProtocolName, ProtocolSettings } from "../measure/protocols/index.ts";
+import { openRun } from "../run/folder.ts";
+import { locked } from "../run/lock.ts";
+import { commandLine } from "./command-line.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
 import { deviceOption } from "./device.ts";
 import { list, type Setting, setting, whole } from "./options.ts";
@@ -67,7 +70,9 @@ export function evaluateCommand(): Command {
     .action(async (run: string, options: Options) => {
       const { data, encoders, protocol, limit, seed, device, threads, against, images, out, json } = options;
       const output = createOutput({ json });
-      await measure(run, output, {
+      const isRun = !(statSync(run, { throwIfNoEntry: false })?.isFile() ?? false);
+      if (isRun) openRun(run);
+      const asked = {
         data: data === undefined ? undefined : await sourceAt(data, output),
         encoders,
         measures: protocol?.map((each) => (isPaper(each) ? protocolOf(each) : each)),
@@ -79,8 +84,12 @@ export function evaluateCommand(): Command {
         against,
         images,
         out,
-      });
-      if (statSync(run).isDirectory()) output.say(`report: ${resolve(writeReport(run))}`);
+      };
+      const work = async () => {
+        await measure(run, output, asked);
+        if (isRun) output.say(`report: ${resolve(writeReport(run))}`);
+      };
+      await (isRun ? locked(run, commandLine(), work) : work());
     });
 }
 

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import type { Device } from "../backend/device.ts";
 import { openRun } from "../run/folder.ts";
+import { locked } from "../run/lock.ts";
 import { listCheckpoints } from "../run/checkpoint.ts";
 import { writePlan } from "../run/graft-plan.ts";
 import { bothLosses } from "../methods/automatic.ts";
@@ -8,6 +9,7 @@ import { frozenPatches } from "../methods/methods.ts";
 import { describePlan, measurePlan } from "../graft/measure.ts";
 import { defineRecipe, type Recipe } from "../recipe/recipe.ts";
 import { lossesOf, type ResolvedStage, resolveStage, resolveStages } from "../recipe/stage.ts";
+import { commandLine } from "./command-line.ts";
 import { deviceOption } from "./device.ts";
 import { positive, whole } from "./options.ts";
 import { createOutput } from "./progress.ts";
@@ -45,9 +47,12 @@ export function graftPlanCommand(): Command {
       const recipe = { ...saved, ...defined({ device, threads }) };
       const { stage, parent } = graftOf(run, recipe);
       const plan = { ...stage.plan!, lowest: Math.min(1, lowest), warmUpSteps: warmUp, jointSteps, batches };
-      const planned = await measurePlan(run, { ...stage, plan }, (done, total, what) => output.work(what, done, total));
+      const planned = await locked(run, commandLine(), async () => {
+        const found = await measurePlan(run, { ...stage, plan }, (done, total, what) => output.work(what, done, total));
+        writePlan(run, found);
+        return found;
+      });
       output.work("", 1, 1);
-      writePlan(run, planned);
       const rows = planned.blocks.map((block, i) => [
         String(i),
         block.cosine.toFixed(3),

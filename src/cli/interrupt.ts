@@ -1,6 +1,6 @@
 /**
- * Work that Ctrl-C ends in good order; a second Ctrl-C ends it at once. SIGUSR2 does the same: mpirun and Slurm pass it on
- * to the processes of a job, while they answer Ctrl-C by ending them at once.
+ * Work that Ctrl-C ends in good order; a second Ctrl-C ends it at once. SIGUSR1 and SIGUSR2 do the same: mpirun and Slurm
+ * pass them on to the processes of a job, while they answer Ctrl-C by ending them at once, and other trainers take SIGUSR1.
  */
 export async function interruptible<T>(onInterrupt: () => void, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
@@ -17,4 +17,4 @@ export async function interruptible<T>(onInterrupt: () => void, work: (signal: A
   }
 }
 
-const signals = ["SIGINT", "SIGTERM", "SIGUSR2"] as const;
+const signals = ["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"] as const;

@@ -1,4 +1,4 @@
-import { basename, join, resolve } from "node:path";
+import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { kindOf, openSource } from "../data/sources/open.ts";
 import { launched } from "../collective/launch.ts";
@@ -11,8 +11,9 @@ import { defineRecipe, type Recipe, schedules } from "../recipe/recipe.ts";
 import { tasksOf } from "../measure/tasks.ts";
 import { methods } from "../methods/methods.ts";
 import { paperRecipes } from "../methods/paper.ts";
+import { commandLine } from "./command-line.ts";
 import { chooseRecipe } from "./choose-recipe.ts";
-import { imagesHelp } from "./data.ts";
+import { imagesHelp, sourceAt } from "./data.ts";
 import { deviceOrAutoOption, resolveDevice } from "./device.ts";
 import { anchor, positive, setting, share, shares, whole, wholeOrAuto } from "./options.ts";
 import { interruptible } from "./interrupt.ts";
@@ -24,6 +25,7 @@ import { runFrom } from "./start.ts";
 interface Options extends RecipeOptions {
   readonly out?: string;
   readonly resume: boolean;
+  readonly data?: string;
   readonly finish: boolean;
   readonly dryRun: boolean;
   readonly json: boolean;
@@ -60,6 +62,7 @@ export function pretrainCommand(): Command {
     .option("--heads <n>", "of the encoder in --init, where its file cannot tell", whole())
     .option("--parent <checkpoint>", "the encoder in this file takes the place of the first of two stages")
     .option("--resume", "go on with the run in --out from its newest checkpoint", false)
+    .option("--data <images>", "with --resume: the run's images, where they lie elsewhere now")
     .option("--finish", "with --resume: anneal in a tenth of the steps so far and end there, no stage after it", false)
     .option("--set <key=value>", "any setting of the recipe, e.g. stages.0.epochs=50; may be repeated", setting)
     .option("--dry-run", "print the settings and stop (plan says what they cost, rehearse takes real steps)", false)
@@ -90,11 +93,11 @@ export function pretrainCommand(): Command {
         "\nExamples:\n  layergraft pretrain photos\n  layergraft pretrain photos --model vit-small/16 --epochs 100 --out runs/photos\n" +
         "  layergraft pretrain photos --recipe mim-to-cl --parent runs/photos/checkpoints/1-mim-00000400.final.safetensors\n" +
         "  layergraft pretrain photos --init mae_pretrain_vit_base.pth\n" +
-        "  layergraft pretrain --resume --out runs/photos\n  layergraft pretrain --resume --finish --out runs/photos\n  layergraft pretrain more-photos --init runs/photos/checkpoints/2-cl-00000400.final.safetensors",
+        "  layergraft pretrain --resume --out runs/photos\n  layergraft pretrain /mnt/photos --resume --out runs/photos\n  layergraft pretrain --resume --finish --out runs/photos\n  layergraft pretrain more-photos --init runs/photos/checkpoints/2-cl-00000400.final.safetensors",
     )
     .action(async (images: string | undefined, options: Options) => {
       const output = createOutput({ json: options.json });
-      const command = `layergraft ${process.argv.slice(2).join(" ")}`;
+      const command = commandLine();
       if (options.finish && !options.resume)
         throw new Error("--finish ends a run that was stopped before its end: give --resume and --out, too");
       const { rank } = launched() ?? { rank: 0 };
@@ -107,13 +110,16 @@ export function pretrainCommand(): Command {
         );
       }
       if (options.resume) return resumeRun(images, options, output);
+      if (options.data !== undefined)
+        throw new Error(
+          `--data belongs to --resume; a new run is given its images so: layergraft pretrain ${options.data}`,
+        );
       if (images === undefined) throw new Error("which images? Give a folder: layergraft pretrain IMAGES");
       const { recipe: chosen, start } = await chooseRecipe(images, options, output);
       const device = await resolveDevice(options.device, chosen, output);
       const recipe = device === undefined || device === (chosen.device ?? "cpu") ? chosen : { ...chosen, device };
       const { data } = recipe;
-      const folder = kindOf(data).folder?.(data) ?? resolve(images);
-      const out = options.out ?? join("runs", basename(folder));
+      const out = options.out ?? defaultOut(kindOf(data).folder?.(data), images, output);
       const run = start === undefined ? { recipe } : runFrom(start, recipe, out);
       if (options.dryRun) {
         output.say(JSON.stringify(recipe, null, 2));
@@ -128,6 +134,17 @@ export function pretrainCommand(): Command {
     });
 }
 
+/** Below runs/, named after the images; not among them, where its pictures would be found as images. */
+function defaultOut(folder: string | undefined, images: string, output: Output): string {
+  const path = resolve(folder ?? images);
+  const out = join("runs", basename(path) || "images");
+  const within = relative(path, resolve(out));
+  if (within.startsWith("..") || isAbsolute(within)) return out;
+  const beside = join(dirname(path), out);
+  output.say(`run folder: ${beside}, since ${out} would lie among the images (--out says another)`);
+  return beside;
+}
+
 /** Names and what they mean, a line each. */
 function lines(list: Readonly<Record<string, string>>): string {
   const width = Math.max(...Object.keys(list).map(({ length }) => length));
@@ -136,7 +153,7 @@ function lines(list: Readonly<Record<string, string>>): string {
     .join("\n");
 }
 
-async function resumeRun(images: string | undefined, { out, ...options }: Options, output: Output) {
+async function resumeRun(argument: string | undefined, { out, data, ...options }: Options, output: Output) {
   if (out === undefined) throw new Error("--resume needs --out, the folder of the run to go on with");
   const fixed = [
     "model",
@@ -155,15 +172,25 @@ async function resumeRun(images: string | undefined, { out, ...options }: Option
   const given = [...fixed, ...methodOptions, "init" as const, "heads" as const, "set" as const].filter((name) =>
     isGiven(options, name),
   );
-  if (images !== undefined || given.length > 0)
+  if (given.length > 0)
     throw new Error(
-      `--resume goes on with the run as it was started; leave out ${images ?? `--${kebabCase(given[0]!)}`}. ` +
+      `--resume goes on with the run as it was started; leave out --${kebabCase(given[0]!)}. ` +
         "For another recipe start a new run, with --init to use this one's weights",
     );
-  const command = `layergraft ${process.argv.slice(2).join(" ")}`;
+  if (argument !== undefined && data !== undefined)
+    throw new Error(`the images of the run are said twice: leave out ${argument} or --data ${data}`);
+  const images = argument ?? data;
+  const command = commandLine();
   const device = await resolveDevice(options.device, defineRecipe(openRun(out).recipe), output);
   const { recipe, finished } = await trainWithProgress(
-    { out, resume: true, finish: options.finish, device, command },
+    {
+      out,
+      resume: true,
+      data: images === undefined ? undefined : await sourceAt(images, output),
+      finish: options.finish,
+      device,
+      command,
+    },
     output,
   );
   if (finished) await finishRun(out, recipe, output);

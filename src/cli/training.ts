@@ -8,6 +8,8 @@ import type { TrainEvent } from "../train/events.ts";
 import { canFinish } from "../train/finish.ts";
 import { pretrain, type PretrainOptions, type PretrainResult } from "../train/pretrain.ts";
 import { interruptible } from "./interrupt.ts";
+import { locked } from "../run/lock.ts";
+import { commandLine } from "./command-line.ts";
 import { measure } from "./measure.ts";
 import { duration, type Output } from "./progress.ts";
 
@@ -34,11 +36,13 @@ export async function finish(
   output: Output,
   { labelled, device }: { labelled: boolean; device?: Device | undefined },
 ): Promise<void> {
-  await measure(dir, output, { device, ...(labelled ? {} : { measures: ["analysis"] }) });
-  output.work("drawing pictures", 0, 1);
-  await drawPictures(dir, { device });
-  output.work("", 1, 1);
-  output.say(`report: ${resolve(writeReport(dir))}`);
+  await locked(dir, commandLine(), async () => {
+    await measure(dir, output, { device, ...(labelled ? {} : { measures: ["analysis"] }) });
+    output.work("drawing pictures", 0, 1);
+    await drawPictures(dir, { device });
+    output.work("", 1, 1);
+    output.say(`report: ${resolve(writeReport(dir))}`);
+  });
 }
 
 function describeEstimate(event: Extract<TrainEvent, { kind: "estimate" }>): string {

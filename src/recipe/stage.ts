@@ -181,3 +181,21 @@ export const farEpoch = 2 ** 21;
 export function stepsOf({ epochs, finish }: Pick<ResolvedStage, "epochs" | "finish">, stepsPerEpoch: number): number {
   return finish?.to ?? Math.max(1, Math.round(epochs * stepsPerEpoch));
 }
+
+/**
+ * Steps of a stage of which `done` are done. Throws one sentence when it has not so many: the recipe was changed, or the
+ * images of a run that does not know which they were.
+ */
+export function stepsLeft(
+  stage: Pick<ResolvedStage, "name" | "epochs" | "finish">,
+  stepsPerEpoch: number,
+  done: number,
+): number {
+  const steps = stepsOf(stage, stepsPerEpoch);
+  if (done > steps)
+    throw new Error(
+      `stage ${stage.name} has done ${done} steps, but has only ${steps} with these images and this recipe; ` +
+        "resume it with what it was begun with, or start a new run from its weights",
+    );
+  return steps - done;
+}

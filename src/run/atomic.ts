@@ -2,6 +2,7 @@
 import { closeSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, writeSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { codeOf, messageOf } from "./errors.ts";
+import { startOf } from "./process.ts";
 
 /**
  * Writes a file atomically: a temporary file in the same folder, fsync, rename, fsync of the folder.
@@ -42,11 +43,7 @@ export function createFileAtomic(path: string): AtomicFile {
     } catch (error) {
       close();
       rmSync(temporary, { force: true });
-      const reason = codeOf(error) === "ENOSPC" ? "the disk is full" : messageOf(error);
-      throw new Error(
-        `${path} could not be written (${reason}); the file that was there before, if any, is unchanged`,
-        { cause: error },
-      );
+      throw notWritten(path, error, "; the file that was there before, if any, is unchanged");
     }
   };
   guarded(() => undefined);
@@ -81,7 +78,7 @@ export function removeLeftovers(folder: string, name?: string): string[] {
   const leftovers = readdirSync(folder).filter((each) => {
     const [, target, writer] = /^\.(.+)\.(\d+)\.tmp$/.exec(each) ?? [];
     if (writer === undefined || (name !== undefined && target !== name)) return false;
-    return Number(writer) === process.pid || !isAlive(Number(writer));
+    return Number(writer) === process.pid || startOf(Number(writer)) === undefined;
   });
   for (const name of leftovers) rmSync(join(folder, name), { force: true });
   return leftovers;
@@ -98,11 +95,33 @@ export function syncFolder(folder: string): void {
   }
 }
 
+/** What `work` gives, which writes to the file at `path`. Throws one sentence that names the file when it cannot. */
+export function writing<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw notWritten(path, error, "");
+  }
+}
+
+function notWritten(path: string, error: unknown, more: string): Error {
+  const reason = reasons.get(codeOf(error)) ?? messageOf(error);
+  return new Error(`${path} could not be written (${reason})${more}`, { cause: error });
+}
+
+/** What a reader can do something about. */
+const reasons: ReadonlyMap<string | undefined, string> = new Map([
+  ["ENOSPC", "the disk is full: make room and try again"],
+  ["EDQUOT", "your share of the disk is used up: make room and try again"],
+  ["EROFS", "the disk can only be read"],
+  ["EFBIG", "the file system takes no file of this size"],
+]);
+
 /**
  * Writes all bytes at the file's end, or from `position` on. One system call takes at most 2 GiB, and may take less than
  * it was given.
  */
-function writeAll(file: number, bytes: Uint8Array, position?: number): void {
+export function writeAll(file: number, bytes: Uint8Array, position?: number): void {
   for (let at = 0; at < bytes.length;) {
     const length = Math.min(bytes.length - at, 2 ** 26);
     at += writeSync(file, bytes, at, length, position === undefined ? null : position + at);
@@ -112,14 +131,4 @@ function writeAll(file: number, bytes: Uint8Array, position?: number): void {
 function chunksOf(content: Content): Iterable<Uint8Array> {
   if (typeof content === "string") return [new TextEncoder().encode(content)];
   return content instanceof Uint8Array ? [content] : content;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // EPERM: the process exists and belongs to somebody else.
-    return codeOf(error) === "EPERM";
-  }
 }

@@ -7,13 +7,16 @@
  *     events.out.tfevents.*   the same, for TensorBoard  layers.json, analysis.json, confusion.json, fine-tuned/
  *     start.safetensors  what a run started from, where the weights came from elsewhere
  *     finish.json        where a run ends that is finished early
+ *     images.json        how many images it was begun with, and a hash of their names
+ *     lock.json          which process writes into it at the moment
  */
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { removeLeftovers } from "./atomic.ts";
+import { shown } from "../tensor/text.ts";
 import { type Environment, environmentSchema } from "./environment.ts";
 import { readJson, writeJson } from "./json.ts";
+import { lockName } from "./lock.ts";
 
 export interface Run {
   readonly dir: string;
@@ -24,13 +27,7 @@ export interface Run {
 
 /** Starts a run folder. Throws when `dir` already holds anything: a run is never overwritten silently. */
 export function createRun(dir: string, contents: { recipe: unknown; environment: Environment }): Run {
-  if (existsSync(join(dir, "recipe.json")))
-    throw new Error(`${dir} already holds a run; resume it with --resume, or choose another --out`);
-  const found = existsSync(dir) ? readdirSync(dir) : [];
-  if (found.length > 0)
-    throw new Error(
-      `${dir} is not empty (it holds ${found[0]}) and is not a layergraft run; choose another --out or empty it`,
-    );
+  checkFree(dir);
   mkdirSync(join(dir, "checkpoints"), { recursive: true });
   mkdirSync(join(dir, "samples"), { recursive: true });
   writeJson(join(dir, "environment.json"), contents.environment);
@@ -38,7 +35,23 @@ export function createRun(dir: string, contents: { recipe: unknown; environment:
   return { dir, ...contents };
 }
 
-/** Opens a run folder and clears what killed processes left in it. Throws when `dir` holds no run. */
+/** Throws one sentence when `dir` holds anything but the lock of who is about to start a run there. */
+export function checkFree(dir: string): void {
+  if (existsSync(join(dir, "recipe.json")))
+    throw new Error(`${dir} already holds a run; resume it with --resume, or choose another --out`);
+  const found = existsSync(dir) ? readdirSync(dir).filter((name) => name !== lockName) : [];
+  if (found.length > 0)
+    throw new Error(
+      `${dir} is not empty (it holds ${shown(found[0]!)}) and is not a layergraft run; choose another --out or empty it`,
+    );
+}
+
+/** Writes down that a run goes on with a changed recipe. */
+export function rewriteRecipe(dir: string, recipe: unknown): void {
+  writeJson(join(dir, "recipe.json"), recipe);
+}
+
+/** Opens a run folder. Throws when `dir` holds no run. */
 export function openRun(dir: string): Run {
   const recipe = readJson(join(dir, "recipe.json"), z.unknown());
   const environment = readJson(join(dir, "environment.json"), environmentSchema);
@@ -47,9 +60,6 @@ export function openRun(dir: string): Run {
     const why = existsSync(dir) ? `it has no ${missing}` : "there is no such folder";
     throw new Error(`${dir} holds no run (${why}); give the folder that was --out when the run was made`);
   }
-  for (const folder of [dir, join(dir, "checkpoints"), join(dir, "samples")]) {
-    mkdirSync(folder, { recursive: true });
-    removeLeftovers(folder);
-  }
+  for (const folder of ["checkpoints", "samples"]) mkdirSync(join(dir, folder), { recursive: true });
   return { dir, recipe, environment };
 }

@@ -1,6 +1,7 @@
 /** metrics.jsonl: one JSON row per logged step, in the order of training. */
-import { closeSync, existsSync, fdatasyncSync, openSync, readFileSync, truncateSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fdatasyncSync, openSync, readFileSync, truncateSync } from "node:fs";
 import { join } from "node:path";
+import { writeAll, writing } from "./atomic.ts";
 
 /** A logged step. `step` counts optimizer steps and `epoch` passes over the data, both within the stage. */
 export interface MetricRow {
@@ -22,22 +23,24 @@ export interface Position {
 /** Appends rows. Every row is handed to the operating system at once, so a killed process loses none. */
 export class MetricsLog {
   readonly #file: number;
+  readonly #path: string;
 
   /** Continues the log of the run in `dir`, cutting off a torn last line. */
   constructor(dir: string) {
     const path = join(dir, fileName);
     if (existsSync(path)) truncateSync(path, linesOf(path).end);
-    this.#file = openSync(path, "a");
+    this.#path = path;
+    this.#file = writing(path, () => openSync(path, "a"));
   }
 
   /** A value that is not finite is written as null, as JSON has no such number, and read back as NaN. */
   append(row: MetricRow): void {
-    writeSync(this.#file, `${JSON.stringify(row)}\n`);
+    writing(this.#path, () => writeAll(this.#file, Buffer.from(`${JSON.stringify(row)}\n`)));
   }
 
   /** Waits until all rows are on the disk: call it before saving a checkpoint, which must not be ahead of its log. */
   sync(): void {
-    fdatasyncSync(this.#file);
+    writing(this.#path, () => fdatasyncSync(this.#file));
   }
 
   close(): void {

@@ -1,21 +1,24 @@
 /** TensorBoard event files: the numbers of metrics.jsonl as scalars `<stage>/<metric>`, so `tensorboard --logdir runs` works. */
-import { closeSync, openSync, readdirSync, readFileSync, truncateSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, truncateSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import protobuf from "protobufjs";
 import { z } from "zod";
+import { writeAll, writing } from "./atomic.ts";
 import { isAfter, type MetricRow, type Position } from "./metrics.ts";
 import { frame, unframe } from "./tfrecord.ts";
 
 /** Appends scalars to the run's event file, or starts one. */
 export class TensorBoardLog {
   readonly #file: number;
+  readonly #path: string;
 
   constructor(dir: string) {
     const existing = eventFiles(dir).at(-1);
     const path = existing ?? join(dir, `${prefix}${Math.floor(Date.now() / 1000)}.${hostname()}`);
     if (existing !== undefined) truncateSync(existing, eventsOf(existing).end);
-    this.#file = openSync(path, "a");
+    this.#path = path;
+    this.#file = writing(path, () => openSync(path, "a"));
     if (existing === undefined) this.#write({ wallTime: Date.now() / 1000, fileVersion: "brain.Event:2" });
   }
 
@@ -33,7 +36,8 @@ export class TensorBoardLog {
   }
 
   #write(event: Partial<TensorBoardEvent>): void {
-    writeSync(this.#file, frame(Event.encode(Event.create(event)).finish()));
+    const record = frame(Event.encode(Event.create(event)).finish());
+    writing(this.#path, () => writeAll(this.#file, record));
   }
 }
 

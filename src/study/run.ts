@@ -12,12 +12,15 @@ import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
 import type { Device } from "../backend/device.ts";
 import { runtimeVersion } from "../backend/executable.ts";
+import { openSource } from "../data/sources/open.ts";
 import { listCheckpoints, pruneCheckpoints } from "../run/checkpoint.ts";
 import { type Conflict, readConflict } from "../run/conflict.ts";
 import { describeEnvironment, type Environment, environmentSchema } from "../run/environment.ts";
 import { messageOf } from "../run/errors.ts";
 import { type Evaluation, evaluationSchema, merge, readEvaluation } from "../run/evaluation.ts";
+import { differenceOf, imagesIn, readImages, writeImages } from "../run/images.ts";
 import { readJson, writeJson } from "../run/json.ts";
+import { locked, lockName } from "../run/lock.ts";
 import { measureConflict } from "../measure/conflict.ts";
 import { baselines as baselinesOf } from "../measure/candidates.ts";
 import { evaluate, evaluateEncoders } from "../measure/evaluate.ts";
@@ -72,12 +75,30 @@ export interface StudyOutcome {
  * alone, and may be asked for later. Throws when the folder holds another study or the images cannot be evaluated.
  */
 export async function runStudy(options: RunOptions): Promise<StudyOutcome> {
-  const { out, study, jobs = 1, onEvent = () => undefined, signal } = options;
+  const { out, study } = options;
   const found = findStudy(options);
   // done first, because it shows whether the images can be evaluated at all
   const baselines = await evaluateBaselines(options);
-  const environment = found === undefined ? createStudy(options) : extendStudy(options, found);
-  writeJson(join(out, "baselines.json"), baselines);
+  const source = await openSource(study.settings.data);
+  const images = imagesIn(source);
+  const difference = differenceOf(readImages(out) ?? images, images, source.name);
+  if (difference !== undefined)
+    throw new Error(
+      `the study in ${out} was begun with ${difference}: runs can only be compared on the same ones. ` +
+        "Put them back, or choose another --out",
+    );
+  mkdirSync(out, { recursive: true });
+  return locked(out, options.command ?? "layergraft study", async () => {
+    const environment = found === undefined ? createStudy(options) : extendStudy(options, found);
+    writeImages(out, images);
+    writeJson(join(out, "baselines.json"), baselines);
+    return runCells(options, baselines, environment);
+  });
+}
+
+/** What `runStudy` does in the folder of the study, once it has it. */
+async function runCells(options: RunOptions, baselines: Evaluation, environment: Environment): Promise<StudyOutcome> {
+  const { out, study, jobs = 1, onEvent = () => undefined, signal } = options;
   const evaluations = new Map<string, Evaluation>();
   const failures = new Map<string, string>();
   const conflicts = new Map<string, Conflict>();
@@ -160,7 +181,7 @@ function notFineTuned(study: StudyOptions, { evaluations, failures }: Known, { e
 function findStudy({ out, study }: RunOptions): Environment | undefined {
   const found = readJson(join(out, "study.json"), z.unknown());
   if (found === undefined) {
-    if (existsSync(out) && readdirSync(out).length > 0)
+    if (existsSync(out) && readdirSync(out).some((name) => name !== lockName))
       throw new Error(`${out} is not empty and holds no study; choose another --out or empty it`);
     return undefined;
   }

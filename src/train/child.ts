@@ -29,6 +29,7 @@ let stop = false;
 // Ctrl-C and the end of a terminal reach the whole group: the parent decides, and says "stop" or dies.
 process.on("SIGINT", () => undefined);
 process.on("SIGHUP", () => undefined);
+process.on("SIGUSR1", () => undefined);
 process.on("SIGUSR2", () => undefined);
 process.on("SIGTERM", () => (stop = true));
 process.on("disconnect", () => (stop = true)); // the parent died: save and end

@@ -3,7 +3,7 @@ import { latestCheckpoint, listCheckpoints } from "../run/checkpoint.ts";
 import { type Finish, readFinish, writeFinish } from "../run/finish.ts";
 import { addNotes } from "../run/notes.ts";
 import type { Recipe } from "../recipe/recipe.ts";
-import { openStageLoader, resolveStages, stepsOf } from "../recipe/stage.ts";
+import { openStageLoader, resolveStages, stepsLeft } from "../recipe/stage.ts";
 
 /** A learning rate needs some steps to fall in, however few were taken before. */
 const leastSteps = 5;
@@ -30,7 +30,8 @@ export async function decideFinish(dir: string, recipe: Recipe): Promise<void> {
   const stage = stages[step === 0 ? index - 1 : index]!;
   const loader = await openStageLoader({ ...stage, data: { ...stage.data, workers: 0 } });
   await loader.close();
-  const planned = stepsOf(stage, loader.stepsPerEpoch);
+  const taken = between ? 0 : step;
+  const planned = taken + stepsLeft(stage, loader.stepsPerEpoch, taken);
   const from = between ? planned : step;
   const to = Math.min(planned, from + Math.max(leastSteps, Math.ceil(stage.anneal * from)));
   const finish = { stage: stage.name, from, to, planned };

@@ -1,11 +1,11 @@
 /** What the processes of a job settle before they train, and what they tell each other while they do. */
-import { createHash } from "node:crypto";
 import { availableParallelism, cpus, hostname } from "node:os";
 import { runtimeVersion } from "../backend/executable.ts";
 import type { State } from "../backend/backend.ts";
 import type { Skipped } from "../data/batches/bad.ts";
 import type { Source } from "../data/source.ts";
 import { ownVersion } from "../run/environment.ts";
+import { imagesIn } from "../run/images.ts";
 import type { Collective } from "../collective/collective.ts";
 
 /** What `value` returns in process 0, as JSON, in every process. */
@@ -41,10 +41,8 @@ export function ofProcess({ rank }: Collective, error: Error): Error {
 /** Throws in every process when one of them sees other images than process 0. */
 export function checkData(collective: Collective, source: Source): void {
   if (collective.size === 1) return;
-  const hash = createHash("sha256");
-  const stride = Math.max(1, Math.floor(source.length / 10_000)); // a million names take too long
-  for (let i = 0; i < source.length; i += stride) hash.update(`${source.id(i)}\n`);
-  agree(collective, "sees", `${source.length} images (${hash.digest("hex").slice(0, 12)})`);
+  const { count, names } = imagesIn(source);
+  agree(collective, "sees", `${count} images (${names.slice(0, 12)})`);
 }
 
 /** Throws one sentence in every process when they do not all say the same. */

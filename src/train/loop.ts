@@ -14,7 +14,7 @@ import {
   resolveStages,
   samplesOf,
   scheduleAt,
-  stepsOf,
+  stepsLeft,
 } from "../recipe/stage.ts";
 import { NonFiniteError } from "../step/step.ts";
 import { takeSteps } from "../step/take-steps.ts";
@@ -72,7 +72,7 @@ async function trainStage(
   await recorder.restore(stage, step);
   await shareState(collective, step.state);
   const { stepsPerEpoch } = loader;
-  const steps = stepsOf(stage, stepsPerEpoch);
+  const steps = from + stepsLeft(stage, stepsPerEpoch, from);
   const record = await recorder.openStage(stage, step, { from, steps, stepsPerEpoch });
   const walk = {
     from,

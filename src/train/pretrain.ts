@@ -1,18 +1,21 @@
 import { fork } from "node:child_process";
-import { readdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { launched } from "../collective/launch.ts";
 import { inherited } from "../collective/inherit.ts";
 import type { Device } from "../backend/device.ts";
 import { runtimeVersion } from "../backend/executable.ts";
+import type { SourceInput } from "../data/sources/open.ts";
 import { describeEnvironment } from "../run/environment.ts";
-import { createRun, openRun } from "../run/folder.ts";
+import { checkFree, createRun, openRun, rewriteRecipe } from "../run/folder.ts";
+import { locked } from "../run/lock.ts";
 import { writeSamples } from "../run/samples.ts";
 import type { Command, Report } from "./child.ts";
 import { layerRates } from "../graft/layer-rates.ts";
 import type { TrainEvent } from "./events.ts";
 import { decideFinish } from "./finish.ts";
+import { keepImages, withSameImages } from "./images.ts";
 import { resolveStages } from "../recipe/stage.ts";
 import { defineRecipe, type Recipe, type RecipeInput } from "../recipe/recipe.ts";
 
@@ -30,6 +33,8 @@ export interface PretrainOptions {
    * stages it has left. The run folder keeps it, so that a finish that is interrupted is resumed as any run.
    */
   readonly finish?: boolean;
+  /** With `resume`: the run's images, where they lie elsewhere now. The run folder keeps it. */
+  readonly data?: SourceInput | undefined;
   /** What computes; default: what the recipe says. A run may go on on another device than it was begun on. */
   readonly device?: Device | undefined;
   readonly onEvent?: (event: TrainEvent) => void;
@@ -52,13 +57,30 @@ export interface PretrainResult {
  * its first step leaves no trace.
  */
 export async function pretrain(options: PretrainOptions): Promise<PretrainResult> {
-  const { out: dir, resume = false, finish = false, device } = options;
+  const { out: dir, resume = false, finish = false, data, recipe: input, command = "layergraft" } = options;
   if (finish && !resume) throw new Error("only a run that was stopped can be finished early: give resume, too");
-  const saved = resume ? defineRecipe(openRun(dir).recipe) : await startRun(options);
-  const recipe = device === undefined ? saved : { ...saved, device };
-  if (finish) await decideFinish(dir, recipe);
-  const finished = await inChild(options);
-  return { dir, recipe, finished };
+  if (data !== undefined && !resume) throw new Error("the images of a new run are those of its recipe");
+  if (resume) openRun(dir);
+  else {
+    if (input === undefined) throw new Error("a new run needs a recipe");
+    checkFree(dir);
+    mkdirSync(dir, { recursive: true });
+  }
+  return locked(dir, command, async (lock) => {
+    const saved = resume ? await continueRun(options) : await startRun(dir, input!, options);
+    const recipe = options.device === undefined ? saved : { ...saved, device: options.device };
+    if (finish) await decideFinish(dir, recipe);
+    const finished = await inChild(options, (pid) => lock.add(pid));
+    return { dir, recipe, finished };
+  });
+}
+
+/** The recipe of a run that goes on. */
+async function continueRun({ out, data, onEvent }: PretrainOptions): Promise<Recipe> {
+  const saved = defineRecipe(openRun(out).recipe);
+  const recipe = await withSameImages(out, saved, data, (text) => onEvent?.({ kind: "note", text }));
+  if (data !== undefined) rewriteRecipe(out, recipe);
+  return recipe;
 }
 
 /**
@@ -69,15 +91,11 @@ export async function joinPretrain(options: Pick<PretrainOptions, "command" | "s
   await inChild({ ...options, out: "" });
 }
 
-/** Trains in a child process; false when it was asked to stop before the end. */
-async function inChild({
-  out: dir,
-  resume = false,
-  device,
-  onEvent,
-  signal,
-  command,
-}: PretrainOptions): Promise<boolean> {
+/** Trains in a child process; false when it was asked to stop before the end. `begin` is told its number. */
+async function inChild(
+  { out: dir, resume = false, device, onEvent, signal, command }: PretrainOptions,
+  begin?: (pid: number) => void,
+): Promise<boolean> {
   const { size, rank } = launched() ?? { size: 1, rank: 0 };
   const child = fork(new URL("./child.js", import.meta.url), {
     // own arguments only: a debugger or test runner of the parent must not follow into the child
@@ -85,6 +103,8 @@ async function inChild({
     serialization: "advanced",
     ...inherited(),
   });
+  // when this process is killed, the child still writes its last checkpoint
+  if (child.pid !== undefined) begin?.(child.pid);
   const send = (message: Command) => child.send(message, () => undefined); // "close" tells of a child that is gone
   const stop = () => send({ kind: "stop" });
   signal?.addEventListener("abort", stop);
@@ -134,17 +154,21 @@ async function inChild({
 /** Takes a run that failed before its first step out of its folder, so that the corrected recipe can have it. */
 function clear(dir: string) {
   const ours =
-    /^((recipe|environment|notes)\.json|metrics\.jsonl|events\.out\.tfevents\..*|start\.safetensors|checkpoints|samples)$/;
+    /^((recipe|environment|images|notes)\.json|metrics\.jsonl|events\.out\.tfevents\..*|start\.safetensors|checkpoints|samples)$/;
   for (const name of readdirSync(dir)) if (ours.test(name)) rmSync(join(dir, name), { recursive: true });
 }
 
-async function startRun({ recipe: input, out, device, command, prepare }: PretrainOptions): Promise<Recipe> {
-  if (input === undefined) throw new Error("a new run needs a recipe");
+async function startRun(
+  out: string,
+  input: RecipeInput,
+  { device, command, prepare }: PretrainOptions,
+): Promise<Recipe> {
   const recipe = defineRecipe(device === undefined ? input : { ...input, device });
   const facts = { seed: recipe.seed, onnxruntime: runtimeVersion };
   createRun(out, { recipe, environment: describeEnvironment(command === undefined ? facts : { ...facts, command }) });
   writeSamples(out, { learningRates: layerRates(resolveStages(recipe)) });
   try {
+    await keepImages(out, recipe);
     await prepare?.(out);
   } catch (error) {
     clear(out);

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { listCheckpoints, readCheckpoint } from "../../src/run/checkpoint.ts";
@@ -7,7 +7,7 @@ import { readFinish } from "../../src/run/finish.ts";
 import { readMetrics } from "../../src/run/metrics.ts";
 import { readNotes } from "../../src/run/notes.ts";
 import { temporaryFolder } from "../run/temporary.ts";
-import { layergraft, tiny, writeImages } from "./layergraft.ts";
+import { layergraft, type Outcome, tiny, writeImages } from "./layergraft.ts";
 
 it("pre-trains on a folder with classes and a broken image, evaluates and reports", async () => {
   const dir = temporaryFolder();
@@ -150,4 +150,64 @@ it("stops on Ctrl-C, and is finished early", async () => {
   const again = await layergraft(["pretrain", "--resume", "--finish", "--out", out]);
   expect(again.code).toBe(1);
   expect(again.stderr).toMatch(/^layergraft: the run in [^\n]+ has finished: [^\n]+\n$/);
+});
+
+it("has its folder for itself, stops on SIGUSR1, and goes on where its images lie then", async () => {
+  const dir = temporaryFolder();
+  const images = await writeImages(join(dir, "images"), 16, "flat");
+  const out = join(dir, "run");
+  let others: Promise<Outcome[]> | undefined;
+  const stopped = await layergraft(
+    ["pretrain", images, ...tiny, "--set", "stages.0.epochs=20000", "--out", out, "--json"],
+    {
+      onOutput: (text, child) => {
+        if (others !== undefined || !text.includes('"kind":"step"')) return;
+        others = Promise.all(
+          [
+            ["pretrain", "--resume", "--out", out],
+            ["evaluate", out],
+            ["conflict", out],
+          ].map((args) => layergraft(args)),
+        );
+        void others.then(() => child.kill("SIGUSR1"));
+      },
+    },
+  );
+  expect([stopped.code, stopped.stderr]).toEqual([130, ""]);
+  for (const { code, stderr } of await others!)
+    expect([code, stderr]).toEqual([1, expect.stringContaining(`${out} is in use by process `)]);
+  const steps = readMetrics(out).map(({ step }) => step);
+  expect(steps.every((step, i) => i === 0 || step > steps[i - 1]!)).toBe(true);
+  expect(existsSync(join(out, "lock.json"))).toBe(false);
+
+  const moved = join(dir, "moved");
+  renameSync(images, moved);
+  const lost = await layergraft(["pretrain", "--resume", "--out", out]);
+  expect(lost.code).toBe(1);
+  expect(lost.stderr).toContain(`say where: layergraft pretrain --resume --out ${out} --data IMAGES`);
+  const [saved] = listCheckpoints(out).filter(({ step }) => step > 0);
+  const file = join(out, "recipe.json");
+  const recipe = JSON.parse(readFileSync(file, "utf8")) as { stages: { epochs: number }[] };
+  recipe.stages[0]!.epochs = (saved!.step + 2) / 2;
+  writeFileSync(file, JSON.stringify(recipe));
+  const twice = await layergraft(["pretrain", moved, "--data", moved, "--resume", "--out", out]);
+  expect(twice.stderr).toContain("are said twice");
+  const resumed = await layergraft(["pretrain", moved, "--resume", "--out", out]);
+  expect([resumed.code, resumed.stderr]).toEqual([0, ""]);
+  expect(JSON.parse(readFileSync(file, "utf8"))).toMatchObject({ data: { path: moved } });
+});
+
+it("does not lie among its images unless it is told to", async () => {
+  const dir = temporaryFolder();
+  const images = await writeImages(join(dir, "photos"), 16, "nested");
+  const dry = async (cwd: string, ...args: string[]) => {
+    const { code, stdout } = await layergraft(["pretrain", ...args, "--dry-run"], { cwd });
+    expect(code).toBe(0);
+    return stdout;
+  };
+  const beside = `run folder: ${join(dir, "runs", "photos")}, since ${join("runs", "photos")} would lie among the images`;
+  expect(await dry(images, ".")).toContain(beside);
+  expect(await dry(join(images, "2024"), "..")).toContain(beside);
+  expect(await dry(images, ".", "--out", "runs/here")).not.toContain("run folder");
+  expect(await dry(dir, "photos")).not.toContain("run folder");
 });

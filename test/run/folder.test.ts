@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { describeEnvironment } from "../../src/run/environment.ts";
 import { createRun, openRun } from "../../src/run/folder.ts";
+import { locked } from "../../src/run/lock.ts";
 import { environment, temporaryFolder, temporaryRun } from "./temporary.ts";
 
 const contents = { recipe: { name: "tiny", stages: [1] }, environment };
@@ -44,14 +45,16 @@ test("damaged files are named", () => {
   expect(() => openRun(dir)).toThrow(`${join(dir, "recipe.json")} is not JSON`);
 });
 
-test("opening clears leftovers and restores missing folders", () => {
+test("opening restores missing folders, and whoever may write there clears leftovers", async () => {
   const dir = temporaryRun();
   const leftover = join(dir, "checkpoints", `.1-mim-00000480.safetensors.${process.pid}.tmp`);
   writeFileSync(leftover, "");
   rmSync(join(dir, "samples"), { recursive: true });
   openRun(dir);
-  expect(existsSync(leftover)).toBe(false);
+  expect(existsSync(leftover)).toBe(true);
   expect(existsSync(join(dir, "samples"))).toBe(true);
+  await locked(dir, "layergraft", async () => undefined);
+  expect(existsSync(leftover)).toBe(false);
 });
 
 test("the environment names this machine", () => {

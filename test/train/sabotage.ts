@@ -52,6 +52,25 @@ export function whileWriting(name: string): string {
     syncBuiltinESMExports();`;
 }
 
+/** The disk is full from the `n`th write to a file on, whose name has `name` in it. */
+export function diskFull(name: string, n = 1): string {
+  return `const { openSync, writeSync } = fs;
+    const targets = new Set();
+    let writes = 0;
+    fs.openSync = (path, ...rest) => {
+      const file = openSync(path, ...rest);
+      if (String(path).includes("${name}")) targets.add(file);
+      else targets.delete(file);
+      return file;
+    };
+    fs.writeSync = (file, ...rest) => {
+      if (targets.has(file) && ++writes >= ${n})
+        throw Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
+      return writeSync(file, ...rest);
+    };
+    syncBuiltinESMExports();`;
+}
+
 /** Dies by SIGKILL when a file is whole but does not yet have its name. */
 export function beforeRename(name: string): string {
   return `const { renameSync } = fs;

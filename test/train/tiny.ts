@@ -7,6 +7,7 @@ import { afterAll } from "vitest";
 import { centerCrop, maeView, mocoViews, noise } from "../../src/data/augmentation/views.ts";
 import { stages } from "../../src/optim/groups.ts";
 import { createRun, openRun } from "../../src/run/folder.ts";
+import { locked } from "../../src/run/lock.ts";
 import { readMetrics } from "../../src/run/metrics.ts";
 import { train } from "../../src/train/loop.ts";
 import type { TrainEvent } from "../../src/train/events.ts";
@@ -104,7 +105,8 @@ export async function trainHere(input: RecipeInput, until?: (event: TrainEvent) 
 export async function resumeHere(out: string): Promise<TrainEvent[]> {
   const events: TrainEvent[] = [];
   const emit = (event: TrainEvent) => void events.push(event);
-  await train(out, defineRecipe(openRun(out).recipe), { resume: true, emit, stopRequested: () => false });
+  const recipe = defineRecipe(openRun(out).recipe);
+  await locked(out, "test", () => train(out, recipe, { resume: true, emit, stopRequested: () => false }));
   return events;
 }
 
