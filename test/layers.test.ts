@@ -136,6 +136,7 @@ it("reads the imports there are", () => {
   const found = readFileSync("src/backend/executable.ts", "utf8").matchAll(imports);
   expect([...found].map(([, target]) => target)).toEqual([
     "onnxruntime-node",
+    "./machine.ts",
     "../tensor/dtype.ts",
     "../tensor/shape.ts",
     "../tensor/tensor.ts",

@@ -1,5 +1,6 @@
 /** Graphs compiled by ONNX Runtime for Node. The only file that knows it. */
 import ort from "onnxruntime-node";
+import { ownThreads } from "./machine.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { sameShape, show } from "../tensor/shape.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
@@ -11,7 +12,7 @@ import type { Executable, Handle } from "./backend.ts";
 export interface ExecutableOptions {
   /** Execution provider (default `cpu`); others need a build of the runtime that has them. */
   provider?: "cpu" | "webgpu" | "cuda";
-  /** Threads of one run (default: the runtime's choice, the number of physical cores). */
+  /** Threads of one run (default: the physical cores, as the runtime chooses, or as many as this process may use). */
   threads?: number;
   /** What graphs are lowered for (default `cpu`); `device` is for WebGPU, whose models have other types than their graphs. */
   target?: Target;
@@ -114,7 +115,7 @@ export async function openModelFile(path: string, options: ExecutableOptions = {
 
 function sessionOptions({
   provider = "cpu",
-  threads,
+  threads = ownThreads(),
   session,
 }: ExecutableOptions): ort.InferenceSession.SessionOptions {
   return {

@@ -1,12 +1,12 @@
 /** `layergraft doctor`: what works on this machine, and what to do where something does not. */
 import { accessSync, constants, existsSync, readFileSync, statfsSync } from "node:fs";
-import { availableParallelism, cpus } from "node:os";
+import { cpus } from "node:os";
 import { dirname } from "node:path";
 import { Command } from "commander";
 import { type Adapter, findAdapter, tryDevice, whyNoCuda } from "../backend/adapter.ts";
+import { machineBytes, processors } from "../backend/machine.ts";
 import { runtimeVersion } from "../backend/executable.ts";
 import { loadMpi } from "../collective/library.ts";
-import { machineBytes } from "../cost/micro-batch.ts";
 import { cacheFolder } from "../data/cache-folder.ts";
 import { readInstalled, styles, versionOf } from "../data/sources/emoji/installed.ts";
 import { messageOf } from "../run/errors.ts";
@@ -50,7 +50,7 @@ export async function examine(): Promise<Finding[]> {
     runtime.failure === null
       ? ok("ONNX Runtime", runtimeVersion)
       : { name: "ONNX Runtime", state: "broken", found: `${runtimeVersion} does not compute: ${runtime.failure}` },
-    ok("processors", processors()),
+    ok("processors", describeProcessors()),
     ok("memory", `${gigabytes(machineBytes())} usable`),
     webgpu(adapter),
     noCuda === undefined ? ok("CUDA", "works: --device cuda") : missing("CUDA", noCuda),
@@ -70,9 +70,9 @@ function node(): Finding {
   return { name: "Node", state: "broken", found: `${found}, but 20.19 or newer is needed` };
 }
 
-function processors(): string {
+function describeProcessors(): string {
   const all = cpus();
-  const usable = availableParallelism();
+  const usable = processors();
   return `${usable === all.length ? "" : `${usable} usable of `}${all.length} × ${all[0]?.model.trim() ?? "unknown"}${wideVectors()}`;
 }
 

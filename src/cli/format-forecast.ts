@@ -1,7 +1,9 @@
 /** A forecast as tables. */
 import { cpus } from "node:os";
+import { processors } from "../backend/machine.ts";
 import type { Forecast, StageForecast } from "../cost/forecast.ts";
 import type { Recipe } from "../recipe/recipe.ts";
+import { cacheBytes } from "../recipe/stage.ts";
 import type { Rehearsal } from "../cost/rehearse.ts";
 import { align } from "./table.ts";
 
@@ -66,8 +68,8 @@ function stages(plan: Forecast): string {
   ]);
 }
 
-function memory({ cacheMegabytes }: Recipe, plan: Forecast): string {
-  const cache = cacheMegabytes * 2 ** 20;
+function memory(recipe: Recipe, plan: Forecast): string {
+  const cache = cacheBytes(recipe);
   const of =
     (kind: keyof StageForecast["work"]["bytes"]) =>
     ({ work }: StageForecast) =>
@@ -83,7 +85,11 @@ function memory({ cacheMegabytes }: Recipe, plan: Forecast): string {
     ["activations of a micro-batch", of("microBatch"), "counted, at their most"],
     ["activations of the loss over the batch", of("wholeLoss"), "counted, at their most"],
     ["views in use and made ahead", of("views"), "counted"],
-    ["decoded images", () => bytes(cache), "the recipe's limit"],
+    [
+      "decoded images",
+      () => bytes(cache),
+      cache < recipe.cacheMegabytes * 2 ** 20 ? "a quarter of this machine's" : "the recipe's limit",
+    ],
     ["together", sum, "without what Node and the runtime add"],
   ]);
 }
@@ -151,7 +157,7 @@ function totals({ stages, totals: rows, processes: asked }: Forecast): string {
 
 function assumptions({ workers, device = "cpu" }: Recipe, plan: Forecast, { rehearsals, load }: Measured): string {
   const { bytesPerSecond, latency } = plan.network;
-  const here = `${cpus().length} × ${cpus()[0]?.model.trim() ?? "unknown processor"}`;
+  const here = `${processors()} × ${cpus()[0]?.model.trim() ?? "unknown processor"}`;
   const shared = plan.totals.some(({ stages: costs }) => costs.includes(null));
   const lines = [
     rehearsals.length > 0

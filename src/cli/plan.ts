@@ -5,6 +5,7 @@ import { openSource } from "../data/sources/open.ts";
 import { forecast, measureSpeed, type Speed } from "../cost/forecast.ts";
 import type { Rehearsal } from "../cost/rehearse.ts";
 import type { Recipe } from "../recipe/recipe.ts";
+import { processors } from "../backend/machine.ts";
 import { chooseRecipe } from "./choose-recipe.ts";
 import { imagesHelp } from "./data.ts";
 import { deviceOption } from "./device.ts";
@@ -69,7 +70,7 @@ export function planCommand(): Command {
           : { speeds: sameSpeed(recipe, options.speed * 1e9), rehearsals: [] };
       const result = forecast(recipe, { ...settings, speeds });
       output.say(formatForecast(recipe, result, { rehearsals, load }));
-      const machine = { cpu: cpus()[0]?.model.trim() ?? "unknown", processors: cpus().length, load };
+      const machine = { cpu: cpus()[0]?.model.trim() ?? "unknown", processors: processors(), load };
       output.result({ ...result, machine, measured: rehearsals });
     });
 }

@@ -4,7 +4,7 @@ import { sizeOf } from "../tensor/shape.ts";
 import type { State } from "../backend/backend.ts";
 import { kindOf } from "../data/sources/open.ts";
 import { alone } from "../collective/collective.ts";
-import { createStageStep, openStageLoader, type ResolvedStage, stepsLeft } from "../recipe/stage.ts";
+import { cacheBytes, createStageStep, openStageLoader, type ResolvedStage, stepsLeft } from "../recipe/stage.ts";
 
 export interface StageEstimate {
   readonly stage: string;
@@ -33,7 +33,7 @@ export async function estimate(all: readonly ResolvedStage[], done = 0, collecti
   for (const [index, stage] of all.entries()) {
     const loader = await openStageLoader({ ...stage, data: { ...stage.data, workers: 0 } });
     await loader.close();
-    decoded = Math.min(stage.data.cacheMegabytes * 2 ** 20, loader.source.length * decodedBytes(stage));
+    decoded = Math.min(cacheBytes(stage.data), loader.source.length * decodedBytes(stage));
     const steps = stepsLeft(stage, loader.stepsPerEpoch, index === 0 ? done : 0);
     const step = await createStageStep(stage, { collective });
     const { size: microBatch } = step.microBatches;

@@ -1,6 +1,6 @@
 /** How many images one run of the graph takes: a matter of memory and time, not of the result. */
-import { totalmem } from "node:os";
 import { cachedRows } from "../backend/backend.ts";
+import { machineBytes } from "../backend/machine.ts";
 import { partOf } from "../step/micro-batches.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import { type ResolvedStage, resolveStage } from "../recipe/stage.ts";
@@ -57,12 +57,6 @@ export function microBatchFor(batch: number, rowsPerImage: number): number {
 /** The largest micro-batch that keeps activations in cache, whatever memory there is. */
 export function cachedMicroBatch({ batch, objective }: ResolvedStage): number {
   return microBatchFor(batch, objective.tokens);
-}
-
-/** Memory of this machine, or what a container may use of it, bytes. */
-export function machineBytes(): number {
-  const limit = process.constrainedMemory();
-  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }
 
 /** The divisors of `n` next to `wanted`, below and above. */

@@ -1,5 +1,5 @@
 /** Settings for somebody's own images: model, batch, epochs and learning rate from the data set and the machine. */
-import { cpus, totalmem } from "node:os";
+import { machineBytes, processors } from "../backend/machine.ts";
 import { kindOf, type SourceInput } from "../data/sources/open.ts";
 import { patchCount, presets, type VitConfig } from "../nn/vit.ts";
 import { type ClName, takes } from "../objectives/kinds.ts";
@@ -75,7 +75,7 @@ export function automatic(options: AutomaticOptions): RecipeInput {
   const longest = resolveStages(defineRecipe(recipe(most)));
   const perEpoch = longest.reduce((sum, stage) => sum + images * imageWork(stage), 0);
   // Rough operations per second; the measured estimate is printed before the first step.
-  const perSecond = 40e9 * Math.max(1, cpus().length);
+  const perSecond = 40e9 * processors();
   const affordable = (hours * 3600 * perSecond) / perEpoch;
   const chosen = recipe(Math.round(Math.min(most, Math.max(least, affordable))));
   return inMicroBatches(chosen, longest, fittingBatch(tokens, model), options);
@@ -158,7 +158,7 @@ function chooseModel({ model: name, images, shortSide, imageSize, patchSize }: A
 /** The largest batch of which the activations of two views can be alive at once. */
 function fittingBatch(tokens: number, { width, depth, heads }: VitConfig): number {
   const bytesPerImage = 2 * depth * 4 * (tokens * width * 22 + 3 * heads * tokens ** 2);
-  return (0.35 * totalmem()) / bytesPerImage;
+  return (0.35 * machineBytes()) / bytesPerImage;
 }
 
 /** Contrast wants many negatives; a batch that memory does not hold has its price, so it is for those who ask for it. */

@@ -3,6 +3,7 @@ import { key } from "../tensor/random.ts";
 import type { VitConfig } from "../nn/vit.ts";
 import type { Backend } from "../backend/backend.ts";
 import type { Device } from "../backend/device.ts";
+import { machineBytes } from "../backend/machine.ts";
 import { openBackend } from "../backend/open.ts";
 import { scaleByBatch, straight, warmupConstant, warmupCosine } from "../optim/schedules.ts";
 import type { CenterView } from "../data/augmentation/views.ts";
@@ -88,14 +89,18 @@ export function lossesOf(stage: ResolvedStage): { readonly mim?: ResolvedStage; 
   return { ...(mim === undefined ? {} : { mim: only(mim) }), ...(cl === undefined ? {} : { cl: only(cl) }) };
 }
 
+/** Memory for decoded images: no more than a quarter of what this process may use, whatever the recipe says. */
+export function cacheBytes({ cacheMegabytes }: Pick<ResolvedStage["data"], "cacheMegabytes">): number {
+  return Math.min(cacheMegabytes * 2 ** 20, Math.floor(machineBytes() / 4));
+}
+
 /** The loader of a stage, which gives its batches in the micro-batches that the step asks for. */
 export function openStageLoader(stage: ResolvedStage, collective = alone): Promise<Loader> {
   const { objective, batch, microBatch, views, seed, data } = stage;
-  const { source, limit, workers, maxBadShare, cacheMegabytes } = data;
-  const cacheBytes = cacheMegabytes * 2 ** 20;
+  const { source, limit, workers, maxBadShare } = data;
   const { count: microBatches, passes } = cut(objective, batch, microBatch, collective);
   const shard = { batch, microBatches, passes, rank: collective.rank, ranks: collective.size };
-  const options = { source, views, ...shard, seed, workers, maxBadShare, cacheBytes };
+  const options = { source, views, ...shard, seed, workers, maxBadShare, cacheBytes: cacheBytes(data) };
   return openLoader(limit === undefined ? options : { ...options, limit });
 }
 

@@ -1,9 +1,10 @@
 /** environment.json: where a run was made, so that somebody else can make it again. */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { arch, cpus, platform, totalmem } from "node:os";
+import { arch, cpus, platform } from "node:os";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { machineBytes, processors } from "../backend/machine.ts";
 
 export const environmentSchema = z.object({
   /** Version of layergraft, Node and ONNX Runtime. */
@@ -16,8 +17,8 @@ export const environmentSchema = z.object({
   /** Operating system and processor architecture, as `linux x64`. */
   platform: z.string(),
   cpu: z.string(),
+  /** Processors and main memory in bytes that the process could use. */
   cores: z.number(),
-  /** Main memory in bytes. */
   memory: z.number(),
   seed: z.number(),
   /** ISO time of the first start, in UTC. */
@@ -36,8 +37,8 @@ export function describeEnvironment(options: { seed: number; onnxruntime: string
     ...checkoutOf(packageFolder),
     platform: `${platform()} ${arch()}`,
     cpu: cpus()[0]?.model.trim() ?? "unknown",
-    cores: cpus().length,
-    memory: totalmem(),
+    cores: processors(),
+    memory: machineBytes(),
     seed: options.seed,
     started: new Date().toISOString(),
     ...(options.command === undefined ? {} : { command: options.command }),

@@ -6,11 +6,11 @@
  *     results.json, table.md, table.csv, *.svg, report.html           written anew when a cell ends, see outputs.ts
  */
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
-import { cpus } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
 import type { Device } from "../backend/device.ts";
+import { processors } from "../backend/machine.ts";
 import { runtimeVersion } from "../backend/executable.ts";
 import { openSource } from "../data/sources/open.ts";
 import { listCheckpoints, pruneCheckpoints } from "../run/checkpoint.ts";
@@ -146,7 +146,7 @@ async function runCells(options: RunOptions, baselines: Evaluation, environment:
     onEvent({ kind: "cell", cell, state: "measuring" });
     conflicts.set(
       cell,
-      await measureConflict(cellFolder(out, cell), { device: options.device, threads: cpus().length }),
+      await measureConflict(cellFolder(out, cell), { device: options.device, threads: processors() }),
     );
     onEvent({ kind: "cell", cell, state: "measured" });
     results = tell();
@@ -307,7 +307,7 @@ async function fineTuneCell(options: RunOptions, cell: string): Promise<Evaluati
 }
 
 export function threadsOf(jobs: number): number {
-  return Math.max(1, Math.floor(cpus().length / jobs));
+  return Math.max(1, Math.floor(processors() / jobs));
 }
 
 function cellFolder(out: string, id: string): string {

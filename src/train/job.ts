@@ -1,5 +1,6 @@
 /** What the processes of a job settle before they train, and what they tell each other while they do. */
-import { availableParallelism, cpus, hostname } from "node:os";
+import { hostname } from "node:os";
+import { ownThreads, processors, sharedProcessors } from "../backend/machine.ts";
 import { runtimeVersion } from "../backend/executable.ts";
 import type { State } from "../backend/backend.ts";
 import type { Skipped } from "../data/batches/bad.ts";
@@ -95,6 +96,6 @@ export async function shareState({ broadcastInto, size }: Collective, state: Sta
  */
 export function shareThreads(collective: Collective): number | undefined {
   const here = collective.gatherText(hostname()).filter((name) => name === hostname()).length;
-  const [all, available] = [cpus().length, availableParallelism()];
-  return here === 1 && available === all ? undefined : Math.max(1, Math.min(available, Math.floor(all / here)));
+  if (here === 1) return ownThreads();
+  return Math.max(1, Math.min(processors(), Math.floor(sharedProcessors() / here)));
 }

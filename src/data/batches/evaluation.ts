@@ -1,5 +1,5 @@
 /** Images for evaluation: in order, without randomness, every one of them. */
-import { availableParallelism } from "node:os";
+import { processors } from "../../backend/machine.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import type { Skipped } from "./bad.ts";
 import { batchesAhead, startWorkerPool, type WorkerPool } from "./worker-pool.ts";
@@ -95,7 +95,7 @@ function openPool(source: Source, view: ImageView, seed: number, workers: number
 
 /** Threads take a moment to start, and more than a few find no image to decode: sharp's own are shared by all. */
 function usualWorkers(images: number): number {
-  return images < 256 ? 0 : Math.min(4, Math.max(1, availableParallelism() - 1));
+  return images < 256 ? 0 : Math.min(4, Math.max(1, processors() - 1));
 }
 
 /** Image `index` as `view` shows it, for the eye. Rejects when it cannot be read. */
