@@ -1,6 +1,6 @@
 /** Which images are labelled, where not all are. */
 import * as z from "zod";
-import { rowsOfSplitFile } from "../data/formats/image-list.ts";
+import { rowsOfSplitFile } from "../data/formats/split-file.ts";
 import type { Question } from "../data/question.ts";
 import type { Source } from "../data/source.ts";
 import { describeShots, drawLabels, type Shots } from "../evaluators/few-shot.ts";

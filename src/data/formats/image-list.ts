@@ -1,133 +1,84 @@
-/** Text files that list images: one a line, its path and, after white space, a label, as the paper's split files do. */
+/**
+ * Text files that list images, one a line: its path and then, after white space, a label and a split, as the paper's split
+ * files do; or a table. Which of them it is, its first lines tell.
+ */
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { isImageName } from "./image-format.ts";
+import { shown } from "../../tensor/text.ts";
 import { splitWords } from "../source.ts";
-import type { Split } from "../source.ts";
+import { delimiterOf, endsInLine, imageEnd, parseTable } from "./image-table.ts";
+import { type ImageList, type ListColumns, type ListedImage, pathOf, type Text } from "./listed-image.ts";
+import { type Line, linesOf, textOf, trimmed } from "./text-lines.ts";
 
-export interface ListedImage {
-  readonly path: string;
-  readonly label?: string;
-  readonly split?: Split;
-  /** Of the text, from 1. */
-  readonly line: number;
-}
-
-/**
- * The images that a text lists. The label is a line's last word, unless that ends like an image file: then the whole
- * line is the path. After image file and label may stand the split: train, val, validation or test. Paths may contain
- * spaces; lines may end in CRLF; blank ones and a byte order mark are ignored. Lines are decoded one at a time.
- */
-export function* parseList(text: string | Uint8Array): Generator<ListedImage, void, undefined> {
-  const bytes = typeof text === "string" ? Buffer.from(text) : Buffer.from(text.buffer, text.byteOffset, text.length);
-  for (let line = 1, start = 0; start < bytes.length; line++) {
-    const found = bytes.indexOf("\n", start);
-    const end = found === -1 ? bytes.length : found;
-    const content = bytes.toString("utf8", start, end).trim(); // a byte order mark counts as white space
-    start = end + 1;
-    if (content !== "") yield parseLine(content, line);
-  }
-}
-
-function parseLine(content: string, line: number): ListedImage {
-  if (isImageName(content)) return { path: content, line };
-  const [, path, label, word] = /^(.*\S)\s+(\S+)\s+(\S+)$/.exec(content) ?? [];
-  const split = splitWords.get(word);
-  if (split !== undefined && isImageName(path!)) return { path: path!, label: label!, split, line };
-  const [, before, last] = /^(.*\S)\s+(\S+)$/.exec(content) ?? [];
-  return before === undefined ? { path: content, line } : { path: before, label: last!, line };
-}
-
-/** `parseList` of a file. Throws one sentence when there is no such file or it lists nothing. */
-export async function readList(path: string): Promise<Iterable<ListedImage>> {
+/** Reads a list. Throws one sentence when there is no such file, it lists nothing, or has no such column. */
+export async function readList(path: string, columns: ListColumns = {}): Promise<ImageList> {
   const full = resolve(path);
-  const text = await readFile(full).catch((error: NodeJS.ErrnoException) => {
+  const content = await readFile(full).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") throw new Error(`there is no file ${path} (looked for ${full})`);
     if (error.code === "EISDIR") throw new Error(`${path} is a folder; give a text file with an image a line`);
     throw error;
   });
-  if (parseList(text).next().done === true)
-    throw new Error(`${path} lists no image; it should have one a line, its path and its label`);
-  return parseList(text);
+  return parseList(path, content, columns);
 }
 
-/** Images of which a split file labels some: what they are called, and their classes. */
-export interface Labelled {
-  readonly ids: readonly string[];
-  readonly labels: ArrayLike<number>;
-  readonly classes: readonly string[];
+/** Lines that tell the form of a list. */
+const mostLooked = 20;
+
+/** `readList` of the content of a file of that name. */
+export function parseList(name: string, content: Uint8Array, columns: ListColumns = {}): ImageList {
+  const text: Text = { name, lines: () => linesOf(name, content) };
+  const first: Line[] = [];
+  for (const line of text.lines()) if (first.push(line) === mostLooked) break;
+  if (first.length === 0) throw new Error(`${name} lists no image; it should have one a line, its path and its label`);
+  const usual = /\.csv$/i.test(name) ? "," : /\.tsv$/i.test(name) ? "\t" : undefined;
+  const delimiter = delimiterOf(first) ?? usual;
+  if (delimiter !== undefined) return parseTable(text, first.length, delimiter, columns);
+  const asked = columns.image === undefined ? "label" : "image";
+  if (columns[asked] !== undefined)
+    throw new Error(`${name} is no table, so it has no column ${shown(columns[asked])}; leave out --${asked}-column`);
+  return parseLines(text, first);
 }
 
-/**
- * The rows of `images` that the split file at `path` names, in ascending order; one that is named twice counts once.
- *
- * An image is named by its id or by a part of it from a folder on, and the file may have more folders in front:
- * `train/n01440764/x.JPEG` means the id `n01440764/x.JPEG` as well. The file's labels need not be called or numbered as
- * `classes` are, but must divide the images as these do. Throws one sentence when they do not, when an image is missing,
- * or when a class has no image in the file.
- */
-export async function rowsOfSplitFile(path: string, { ids, labels, classes }: Labelled): Promise<number[]> {
-  const listed = [...(await readList(path))];
-  const find = finder(ids);
-  const missing: string[] = [];
-  const rows = new Set<number>();
-  const classOf = new Map<string, number>();
-  const labelOf = new Map<number, string>();
-  for (const { path: name, label, line } of listed) {
-    const where = `${path}, line ${line}`;
-    if (label === undefined) throw new Error(`${where} has no label after ${name}`);
-    const [row, another] = find(name);
-    if (another !== undefined)
-      throw new Error(`${where}: ${name} may be ${ids[row!]} or ${ids[another]}; give more of its path`);
-    if (row === undefined) {
-      missing.push(name);
-      continue;
-    }
-    rows.add(row);
-    const found = labels[row]!;
-    const expected = classOf.get(label) ?? found;
-    const before = labelOf.get(found) ?? label;
-    if (expected !== found || before !== label) {
-      const earlier =
-        expected === found
-          ? `before, images of this class were labelled ${before}`
-          : `before, ${label} was the label of ${classes[expected]}`;
-      throw new Error(
-        `${where} gives ${name}, which is of the class ${classes[found]}, the label ${label}; ${earlier}, ` +
-          "and labels must divide the images as their classes do",
-      );
-    }
-    classOf.set(label, found);
-    labelOf.set(found, label);
-  }
-  if (missing.length > 0)
-    throw new Error(
-      `${missing.length} of the ${listed.length} images that ${path} lists are not among the ${ids.length} training ` +
-        `images (those of validation and test do not count); the first: ${missing[0]}`,
-    );
-  const untaught = classes.filter((_, label) => !labelOf.has(label));
-  if (untaught.length > 0)
-    throw new Error(
-      `${path} lists no image of the class ${untaught[0]}` +
-        `${untaught.length === 1 ? "" : ` and of ${untaught.length - 1} more`}; every class needs one to learn it from`,
-    );
-  return [...rows].sort((a, b) => a - b);
-}
-
-/** A function that finds the row of a path, or two rows when it may be either. */
-function finder(ids: readonly string[]): (path: string) => number[] {
-  const byName = new Map<string, number[]>();
-  const nameOf = (path: string) => path.slice(path.lastIndexOf("/") + 1);
-  for (const [row, id] of ids.entries()) {
-    const name = nameOf(id);
-    const rows = byName.get(name);
-    if (rows === undefined) byName.set(name, [row]);
-    else rows.push(row);
-  }
-  return (path) => {
-    const candidates = byName.get(nameOf(path)) ?? [];
-    const same = candidates.filter((row) => ids[row] === path);
-    if (same.length > 0) return same.slice(0, 1);
-    return candidates.filter((row) => `/${ids[row]}`.endsWith(`/${path}`) || `/${path}`.endsWith(`/${ids[row]}`));
+/** Lines of path, white space and label. */
+function parseLines({ lines }: Text, first: readonly Line[]): ImageList {
+  const start = first.findIndex(({ bytes }) => endsInLine.test(bytes));
+  const head = first.slice(0, Math.max(start, 0)).filter(({ bytes }) => !isComment(bytes));
+  const skipped = new Set(head.map(({ number }) => number));
+  return {
+    images: {
+      *[Symbol.iterator]() {
+        for (const { bytes, number } of lines())
+          if (!skipped.has(number) && !isComment(bytes)) yield parseLine(trimmed(bytes), number);
+      },
+    },
+    isTable: false,
+    notes: head.map(
+      ({ bytes, number }) => `line ${number} names no image and is taken for a heading: ${shown(textOf(bytes))}`,
+    ),
   };
 }
+
+const isComment = (bytes: string) => /^[ \t]*#/.test(bytes) && !endsInLine.test(bytes);
+
+const lastImageEnd = new RegExp(`^(.*${imageEnd})(?:[ \\t]+(.*))?$`, "i");
+
+function parseLine(bytes: string, line: number): ListedImage {
+  const [, quoted, behind] = /^"([^"]+)"(?:[ \t]+(.*))?$/.exec(bytes) ?? [];
+  if (quoted !== undefined) return listed(quoted, behind, line);
+  const [, path, rest] = lastImageEnd.exec(bytes) ?? [];
+  if (path !== undefined) return listed(path, rest, line);
+  const [, before, last] = /^(.*[^ \t])[ \t]+([^ \t]+)$/.exec(bytes) ?? [];
+  return before === undefined ? listed(bytes, undefined, line) : listed(before, last, line);
+}
+
+/** `rest`: a label, and perhaps a split. */
+function listed(path: string, rest: string | undefined, line: number): ListedImage {
+  const image = { ...pathOf(path), line };
+  if (rest === undefined || rest === "") return image;
+  const [, label, word] = /^(.*[^ \t])[ \t]+([^ \t]+)$/.exec(rest) ?? [];
+  const split = splitWords.get(word?.toLowerCase());
+  if (split !== undefined) return { ...image, label: textOf(unquoted(label!)), split };
+  return { ...image, label: textOf(unquoted(rest)) };
+}
+
+const unquoted = (bytes: string) => (/^".*"$/.test(bytes) ? bytes.slice(1, -1) : bytes);

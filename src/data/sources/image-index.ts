@@ -111,8 +111,13 @@ export class IndexBuilder<Place extends string = never> {
 
   /** Name `i` as text; see decodedName. */
   name(i: number): string {
+    return decodedName(this.bytes(i));
+  }
+
+  /** Name `i`; not a copy. */
+  bytes(i: number): Buffer {
     const { data } = this.#ends;
-    return decodedName(Buffer.from(this.#names.data.buffer).subarray(i === 0 ? 0 : data[i - 1], data[i]));
+    return Buffer.from(this.#names.data.buffer).subarray(i === 0 ? 0 : data[i - 1], data[i]);
   }
 
   /** The number `name` of image `i`. */

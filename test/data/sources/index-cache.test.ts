@@ -142,6 +142,8 @@ describe("an index on disk", () => {
   it("of a list holds until it is written", async () => {
     const { dir } = place();
     const path = join(dir, "list.txt");
+    put(join(dir, "a.png"));
+    put(join(dir, "b.png"));
     put(path, "a.png\n");
     const spec = { kind: "list", path } as const;
     await settle();
