@@ -1,11 +1,11 @@
 /**
- * The part of Parquet that data sets of images use: columns without lists, of bytes, text or whole numbers, read a page at
- * a time. https://parquet.apache.org/docs/file-format describes the format. hyparquet reads the footer and the headers of
+ * The part of Parquet that data sets of images use: columns without lists, of bytes, text, numbers or booleans, read a
+ * page at a time. https://parquet.apache.org/docs/file-format describes the format. hyparquet reads the footer and the headers of
  * pages, after a look over them (thrift.ts); pages are decoded here, because every length in them has to be checked
  * before it is believed, and a page is all that an image needs.
  */
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
-import { type FileMetaData, parquetMetadata, type PageHeader, snappyUncompress } from "hyparquet";
+import { type FileMetaData, parquetMetadata, type PageHeader, type SchemaElement, snappyUncompress } from "hyparquet";
 import { parquetHeader } from "hyparquet/src/column.js";
 import { decompressLz4, decompressLz4Raw, decompressZstd } from "hyparquet-compressors";
 import { shown } from "../../tensor/text.ts";
@@ -27,6 +27,8 @@ export interface ParquetColumn {
   /** Its name, behind those of the structs it is in. */
   readonly path: readonly string[];
   readonly type: string;
+  /** What the values mean, where the type alone does not say it: `STRING`, `TIMESTAMP`, `UINT_8`. */
+  readonly meaning?: string;
   /** How many of these may be missing; a value has this definition level, a missing one a lower. */
   readonly levels: number;
   /** In a list, or one itself: a row may have any number of values. */
@@ -49,6 +51,9 @@ export interface Page {
 
 const codecs = ["UNCOMPRESSED", "SNAPPY", "GZIP", "BROTLI", "ZSTD", "LZ4_RAW", "LZ4"] as const;
 
+/** Whether values of this type are read. */
+export const isRead = (type: string): boolean => type === "BYTE_ARRAY" || Object.hasOwn(bitsOf, type);
+
 const encodings: ReadonlySet<string> = new Set(["PLAIN", "PLAIN_DICTIONARY", "RLE_DICTIONARY"]);
 
 const mostFooterBytes = 2 ** 24;
@@ -56,6 +61,8 @@ const mostDepth = 16;
 /** A page is held as a whole. Writers aim at 1 MB, but look only after so many rows how large it has become. */
 const mostPageBytes = 2 ** 28;
 const mostPageRows = 2 ** 22;
+/** Rows that a file may have whatever its size: those that are all alike take next to no bytes. */
+const mostRows = 2 ** 22;
 /** No deflated byte stands for more; images are compressed already, and labels are few. */
 const mostInflation = 1032;
 
@@ -80,7 +87,7 @@ export async function readFooter(file: Bytes): Promise<ParquetFile> {
     return { metadata: found, columns: leaves(found.schema), notes: new Map(pairs) };
   });
   const rows = metadata.row_groups.reduce((sum, group) => sum + count(name, group.num_rows, "rows"), 0);
-  if (rows > size) throw damage(name, `it says it has ${rows} rows in ${size} bytes`);
+  if (rows > Math.max(size, mostRows)) throw damage(name, `it says it has ${rows} rows in ${size} bytes`);
   return { rows, columns, notes, pages: (column) => pagesOf(file, metadata, column, end) };
 }
 
@@ -93,21 +100,30 @@ function leaves(schema: FileMetaData["schema"]): ParquetColumn[] {
       const element = schema[next++];
       if (element === undefined) throw new Error("its schema ends early");
       const { name, num_children, repetition_type = "REQUIRED", type } = element;
+      const meaning = meaningOf(element);
       const here = [...path, name];
       const level = levels + (repetition_type === "REQUIRED" ? 0 : 1);
       const inList = isList || repetition_type === "REPEATED";
       if (type === undefined) visit(num_children, here, level, inList);
-      else found.push({ index: found.length, path: here, type, levels: level, isList: inList });
+      else found.push({ index: found.length, path: here, type, ...meaning, levels: level, isList: inList });
     }
   }
   visit(schema[0]?.num_children, [], 0, false);
   return found;
 }
 
+function meaningOf({ logical_type, converted_type }: SchemaElement): Pick<ParquetColumn, "meaning"> {
+  if (logical_type?.type === "INTEGER")
+    return { meaning: `${logical_type.isSigned ? "INT" : "UINT"}_${logical_type.bitWidth}` };
+  if (logical_type?.type === "STRING" || converted_type === "UTF8") return { meaning: "STRING" };
+  const meaning = logical_type?.type ?? converted_type;
+  return meaning === undefined ? {} : { meaning };
+}
+
 async function* pagesOf(
   file: Bytes,
   { row_groups }: FileMetaData,
-  { index, path, levels }: ParquetColumn,
+  { index, path, type, levels }: ParquetColumn,
   dataEnd: number,
 ): AsyncGenerator<Page> {
   const { name } = file;
@@ -141,7 +157,7 @@ async function* pagesOf(
         if (header.values === 0 || header.values > left)
           throw damage(name, `a page of ${label} says it has ${header.values} rows, and the row group ${left} more`);
         const { encoding = "?" } = header.whole.data_page_header ?? header.whole.data_page_header_v2 ?? {};
-        if (!encodings.has(encoding))
+        if (!encodings.has(encoding) && !(encoding === "RLE" && type === "BOOLEAN"))
           throw new Error(
             `${name} has the values of ${label} coded as ${encoding}, which is not read: write them PLAIN`,
           );
@@ -203,7 +219,8 @@ function header(name: string, bytes: Buffer): Header {
   return { type, size, compressed, uncompressed, values, whole };
 }
 
-export type Value = Uint8Array | number;
+/** Of INT64 a bigint where a number would be inexact. */
+export type Value = Uint8Array | number | bigint | boolean;
 
 /** The values in a page of a column of this type; undefined where one is missing. They may share memory. */
 export async function readPage(file: Bytes, page: Page, type: string): Promise<(Value | undefined)[]> {
@@ -244,6 +261,8 @@ export async function readPage(file: Bytes, page: Page, type: string): Promise<(
     const total = levels === 0 ? rows : present.reduce((sum, level) => sum + (level === levels ? 1 : 0), 0);
     let values: ArrayLike<Value>;
     if (encoding === "PLAIN") values = plain(body, type, total);
+    else if (encoding === "RLE" && type === "BOOLEAN")
+      values = Array.from(runs(body.subarray(4), 1, total), (bit) => bit === 1); // behind their length
     else if (encoding === "RLE_DICTIONARY" || encoding === "PLAIN_DICTIONARY") {
       if (dictionaryBytes === undefined) throw new Error("a page needs a dictionary, and there is none");
       values = lookUp(dictionary(name, dictionaryBytes, type, codec), body, total);
@@ -314,14 +333,23 @@ function runs(bytes: Uint8Array, width: number, total: number): Uint32Array {
 
 function plain(bytes: Uint8Array, type: string, total: number): ArrayLike<Value> {
   if (type === "BYTE_ARRAY") return byteArrays(bytes, total);
-  const width = type === "INT32" ? 4 : 8;
-  if (type !== "INT32" && type !== "INT64") throw new Error(`values are of type ${type}`);
-  if (total * width > bytes.length) throw new Error("a page ends early");
   const numbers = view(bytes);
-  return Float64Array.from({ length: total }, (_, i) =>
-    width === 4 ? numbers.getInt32(4 * i, true) : Number(numbers.getBigInt64(8 * i, true)),
-  );
+  const bits = bitsOf[type];
+  if (bits === undefined) throw new Error(`values are of type ${type}`);
+  if (total * bits > 8 * bytes.length) throw new Error("a page ends early");
+  const each = (read: (i: number) => Value) => Array.from({ length: total }, (_, i) => read(i));
+  if (type === "BOOLEAN") return each((i) => ((bytes[i >> 3]! >> (i & 7)) & 1) === 1);
+  if (type === "INT32") return each((i) => numbers.getInt32(4 * i, true));
+  if (type === "FLOAT") return each((i) => numbers.getFloat32(4 * i, true));
+  if (type === "DOUBLE") return each((i) => numbers.getFloat64(8 * i, true));
+  return each((i) => {
+    const whole = numbers.getBigInt64(8 * i, true);
+    return Number.isSafeInteger(Number(whole)) ? Number(whole) : whole;
+  });
 }
+
+/** Types of values that are read, and what each takes. */
+const bitsOf: Readonly<Record<string, number>> = { BOOLEAN: 1, INT32: 32, INT64: 64, FLOAT: 32, DOUBLE: 64 };
 
 function byteArrays(bytes: Uint8Array, total: number): Uint8Array[] {
   if (total * 4 > bytes.length) throw new Error("a page ends early");

@@ -1,23 +1,27 @@
-/** Images in Parquet files, as data sets on Hugging Face have them: the bytes of an image file in each row. */
-import { resolve } from "node:path";
+/** Images in Parquet files, as data sets on Hugging Face have them: the bytes of an image file in each row, or its path. */
+import { dirname, resolve } from "node:path";
 import * as z from "zod";
+import { shown } from "../../tensor/text.ts";
 import { archiveArgument, archivesAt, archiveSplitHelp, splitsOfNames } from "./archive.ts";
 import { readImage } from "../formats/decode.ts";
-import { idOf, type ImageIndex, IndexBuilder } from "./image-index.ts";
+import { idOf, type ImageIndex, IndexBuilder, nameOf } from "./image-index.ts";
 import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
 import { openIndexed } from "./indexed.ts";
 import type { IndexedKind } from "./kind.ts";
 import { LabelNames } from "./label-names.ts";
 import { blockOf } from "./blocks.ts";
+import { checkNamed, readNamed } from "./named-files.ts";
+import { type Form, fromBase64, type ImageColumn, imageColumnOf, noImages } from "./parquet-columns.ts";
+import { labelsOf } from "./parquet-labels.ts";
 import { type ParquetColumn, type ParquetFile, readFooter, readPage, type Value } from "../formats/parquet-file.ts";
-import { shown } from "../../tensor/text.ts";
 import { type Bytes, withFile } from "../formats/positioned.ts";
 
 const schema = z.strictObject({
   kind: z.literal("parquet"),
   path: z.string().min(1).describe("a .parquet file, a folder of them, or a pattern"),
-  image: z.string().min(1).optional().describe("column of the images; default: image or img"),
-  label: z.string().min(1).optional().describe("column of the classes; default: label or fine_label, if there is one"),
+  image: z.string().min(1).optional().describe("column of the images; default: the one that holds images"),
+  label: z.string().min(1).optional().describe("column of the classes; default: one called label or the like"),
+  root: z.string().min(1).optional().describe("folder that paths of images start from; default: the file's own"),
   shortSide: shortSideSpec,
   split: splitSpec.describe(`of ${archiveSplitHelp}; default: all images`),
 });
@@ -30,67 +34,104 @@ export const parquet: IndexedKind<typeof schema> = {
   schema,
   ...imageFiles,
   argument: archiveArgument("parquet"),
-  key: ({ path, image, label }) => [resolve(path), image, label],
+  key: ({ path, image, label, root }) => [resolve(path), image, label, root && resolve(root)],
 
-  /** Throws when there is no file, no row or no such column, or when one is damaged. */
-  async build({ path, image, label }) {
-    const { files, names, prefixes, notes, dependencies } = await archivesAt(path, ".parquet");
-    const images = new IndexBuilder("file", ...placeNames);
-    const labels = new LabelNames();
+  /**
+   * Throws when there is no file, no row or no such column, when a file is damaged, or when it names images that are not
+   * there.
+   */
+  async build({ path, image, label, root }) {
+    const archives = await archivesAt(path, ".parquet");
+    const { files, names, prefixes, dependencies } = archives;
+    const images = new IndexBuilder("file", ...rowNames, ...placeNames);
+    const labels: (string | undefined)[] = [];
     const blocks: number[] = [];
-    let known: readonly string[] | undefined;
-    for (const [f, file] of files.entries())
-      await withFile(file, names[f]!, async (bytes) => {
-        const footer = await readFooter(bytes);
-        const column = imageColumn(names[f]!, footer, image);
-        const labelColumn = find(footer, label === undefined ? ["label", "fine_label"] : [label]);
-        if (labelColumn === undefined && label !== undefined) throw missing(names[f]!, footer, label, "label");
-        const own = labelColumn && classNames(footer, labelColumn.path[0]!);
-        known ??= own;
-        if (own !== undefined && JSON.stringify(own) !== JSON.stringify(known))
-          throw new Error(`${names[f]} names other classes than the files before it; give files of one data set`);
-        const values = labelColumn && (await labelsOf(bytes, footer, labelColumn, known !== undefined));
-        const paths = await pathsOf(bytes, footer, column);
-        let row = 0;
-        for await (const { rows, ...place } of footer.pages(column)) {
-          blocks.push(images.length);
-          for (let i = 0; i < rows; i++, row++) {
-            images.add(`${prefixes[f]}${paths[row] ?? `row ${row}`}`, { file: f, ...place });
-            labels.push(values?.[row]);
-          }
+    const notes: string[] = [];
+    const classes = new Set<string>();
+    const without: Error[] = [];
+
+    async function add(bytes: Bytes, file: number): Promise<void> {
+      const footer = await readFooter(bytes);
+      const column = await imageColumnOf(bytes, footer, image);
+      if (column === undefined) {
+        without.push(noImages(bytes, footer));
+        return;
+      }
+      const found = await labelsOf(bytes, footer, label, column.name);
+      if (found.note !== undefined) notes.push(found.note);
+      for (const name of found.classes ?? []) classes.add(name);
+      const paths = column.form === "path" ? column.values : column.paths;
+      const named = paths === undefined ? [] : await pathsOf(bytes, footer, paths, notes);
+      const prefix = Buffer.from(prefixes[file]!);
+      let row = 0;
+      for await (const { rows, ...place } of footer.pages(column.values)) {
+        blocks.push(images.length);
+        for (let i = 0; i < rows; i++, row++) {
+          const name = named[row];
+          const facts = { file, prefix: prefix.length, named: name === undefined ? 0 : 1 };
+          const form = forms.indexOf(column.form);
+          images.add(Buffer.concat([prefix, name ?? Buffer.from(`row ${row}`)]), { ...facts, form, ...place });
+          labels.push(found.values?.[row]);
         }
-      });
-    if (images.length === 0) throw new Error(`no image in ${path}: it has no rows`);
-    const found: string[] = [];
-    const splits = splitsOfNames(names, found);
-    const unknown = (found: string) =>
-      new Error(`${path} has the label ${shown(found)}, which is none of the ${known!.length} classes it names`);
+      }
+      if (await isElsewhere(bytes, footer, column)) await checkPaths(bytes, root ?? dirname(files[file]!), named);
+    }
+    for (const [f, file] of files.entries()) await withFile(file, names[f]!, (bytes) => add(bytes, f));
+    if (images.length === 0) throw without[0] ?? new Error(`no image in ${path}: it has no rows`);
+    for (const { message } of without) notes.push(`left out: ${message}`);
+    const splits = splitsOfNames(names, notes);
     return images.finish({
-      ...(labels.size === 0 ? {} : labels.facts(known, unknown)),
+      ...factsOf(labels, [...classes]),
       ...(splits === undefined ? {} : { splitOf: (i: number) => splits[images.place("file", i)]! }),
       files,
       blocks,
-      notes: [...found, ...notes],
+      notes: [...notes, ...archives.notes],
       dependencies,
     });
   },
 
-  open({ path, shortSide, split }, index) {
+  open({ path, root, shortSide, split }, index) {
+    const { files, places } = index;
     const valueAt = pageReader(index);
-    const bytes = async (i: number) => {
-      const value = await valueAt(i);
-      if (!(value instanceof Uint8Array) || value.length === 0) throw new Error("its row has no image");
-      return value;
-    };
+    const fact = (name: (typeof rowNames)[number] | "file", i: number) => places[name]![i]!;
     return openIndexed(index, {
       name: path,
       split,
       splitHelp: archiveSplitHelp,
       window: Math.max(1, Math.floor(mixedBytes / bytesPerImage(index))),
-      load: (i, hint) => readImage(bytes(i), idOf(index, i), shortSide, hint),
+      async load(i, hint) {
+        const id = idOf(index, i);
+        const isNamed = fact("named", i) === 1;
+        const byPath = () => {
+          const folder = resolve(root ?? dirname(files[fact("file", i)]!));
+          return readNamed(folder, nameOf(index, i).subarray(fact("prefix", i)), id, shortSide, hint);
+        };
+        if (isNamed && forms[fact("form", i)] === "path") return byPath();
+        const value = valueAt(i);
+        if (isNamed && (await value.then(isMissing, () => false))) return byPath();
+        return readImage(
+          value.then((found) => bytesOf(found, forms[fact("form", i)]!)),
+          id,
+          shortSide,
+          hint,
+        );
+      },
     });
   },
 };
+
+/** How a row gives its image: as bytes, else by the file of its name; as these bytes in base64; by the file of its name. */
+const forms = ["bytes", "base64", "path"] as const satisfies readonly Form[];
+
+const isMissing = (value: Value | undefined): boolean => !(value instanceof Uint8Array) || value.length === 0;
+
+function bytesOf(value: Value | undefined, form: Form): Uint8Array {
+  if (!(value instanceof Uint8Array) || value.length === 0) throw new Error("its row has no image");
+  return form === "base64" ? fromBase64(value) : value;
+}
+
+/** What an index has of a row: bytes of its name that are not its own, whether that is a path, and which form. */
+const rowNames = ["prefix", "named", "form"] as const;
 
 /** What an index has of the page that an image is in. */
 const placeNames = ["offset", "size", "dictionaryOffset", "dictionarySize", "codec", "levels"] as const;
@@ -149,73 +190,64 @@ function pageReader({ length, blocks, files, places }: ImageIndex): (i: number) 
   };
 }
 
-/** The column of that name, or its field `bytes`. */
-function imageColumn(file: string, footer: ParquetFile, name: string | undefined): ParquetColumn {
-  const names = name === undefined ? ["image", "img"] : [name];
-  const column = find(footer, names) ?? find(footer, names, "bytes");
-  if (column === undefined || column.isList || column.type !== "BYTE_ARRAY")
-    throw missing(file, footer, names.join(" or "), "image");
-  return column;
+/** What the labels say. Without names of all classes they are the different labels, of which one alone is none. */
+function factsOf(labels: readonly (string | undefined)[], classes: readonly string[]) {
+  const names = new LabelNames();
+  const known = new Set(classes);
+  // of a file without names beside others that have them
+  const nameOf = (label: string) =>
+    known.has(label) ? label : /^\d{1,9}$/.test(label) ? classes[Number(label)] : undefined;
+  for (const label of labels) names.push(label === undefined || known.size === 0 ? label : nameOf(label));
+  if (names.size === 0) return {};
+  return names.facts(known.size === 0 ? undefined : classes);
 }
 
-function find({ columns }: ParquetFile, names: readonly string[], ...field: readonly string[]) {
-  const wanted = names.map((name) => [name, ...field].join("\n"));
-  return columns.find(({ path }) => wanted.includes(path.join("\n")));
+/** Pages without a value that are looked at. */
+const mostEmptyPages = 16;
+
+/** Whether the images are not in the file, but where it says. */
+async function isElsewhere(file: Bytes, footer: ParquetFile, { form, values, paths }: ImageColumn): Promise<boolean> {
+  if (form === "path") return true;
+  let pages = 0;
+  for await (const page of footer.pages(values)) {
+    const found = await readPage(file, page, values.type);
+    if (found.some((value) => !isMissing(value))) return false;
+    if (++pages === mostEmptyPages) break;
+  }
+  return paths !== undefined && pages > 0;
 }
 
-function missing(file: string, { columns }: ParquetFile, name: string, what: "image" | "label"): Error {
-  const kind = what === "image" ? "bytes of images" : "labels";
-  const list = columns.map(({ path, type, isList }) => `${path.join(".")} (${isList ? "list of " : ""}${type})`);
-  return new Error(
-    `${file} has no column ${name} with ${kind}; set ${what} to one of its columns: ${list.slice(0, 50).map(shown).join(", ")}`,
-  );
+/** Throws one sentence when none of the images is there. */
+async function checkPaths({ name }: Bytes, folder: string, paths: readonly (Uint8Array | undefined)[]): Promise<void> {
+  const rows = paths.flatMap((path, row) => (path === undefined ? [] : row));
+  if (rows.length === 0) throw new Error(`${name} has neither bytes nor paths of images in its rows`);
+  const named = { length: rows.length, name: (i: number) => paths[rows[i]!]!, where: (i: number) => `row ${rows[i]}` };
+  await checkNamed(resolve(folder), named, name);
 }
 
-/** The label of each row, as text. With names of classes, -1 says that a row has none. */
-async function labelsOf(
+/** Text that all rows together may have beyond what the file has: a dictionary may repeat a long one any number of times. */
+const mostText = 2 ** 28;
+
+/** A column of paths, as bytes. Where it cannot be read, images are called by their rows, and `notes` has it. */
+async function pathsOf(
   file: Bytes,
   footer: ParquetFile,
   column: ParquetColumn,
-  isNamed: boolean,
-): Promise<(string | undefined)[]> {
-  const { path, type, isList } = column;
-  if (isList || !["INT32", "INT64", "BYTE_ARRAY"].includes(type))
-    throw new Error(
-      `${file.name} has labels in its column ${shown(path.join("."))} that are neither numbers nor text (${isList ? "list" : type})`,
-    );
-  const texts = await textsOf(file, footer, column);
-  return isNamed ? texts.map((text) => (text === "-1" ? undefined : text)) : texts;
-}
-
-/** What the images were called before they were packed, where the column is a struct that says it. */
-async function pathsOf(file: Bytes, footer: ParquetFile, { path }: ParquetColumn): Promise<(string | undefined)[]> {
-  const column = path.length === 2 ? find(footer, [path[0]!], "path") : undefined;
-  return column?.type === "BYTE_ARRAY" && !column.isList ? textsOf(file, footer, column) : [];
-}
-
-/** A whole column as text. */
-async function textsOf(file: Bytes, footer: ParquetFile, column: ParquetColumn): Promise<(string | undefined)[]> {
-  const texts: (string | undefined)[] = [];
-  let left = file.size; // a dictionary may repeat a long text any number of times
-  for await (const page of footer.pages(column))
-    for (const value of await readPage(file, page, column.type)) {
-      const text = value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.length) : value;
-      left -= value instanceof Uint8Array ? value.length : 0;
-      if (left < 0)
-        throw new Error(`${file.name} is damaged: its ${shown(column.path.join("."))} are longer than the file`);
-      texts.push(text?.toString());
-    }
-  return texts;
-}
-
-/** The names of classes in what Hugging Face's library says of the columns. */
-function classNames({ notes }: ParquetFile, column: string): readonly string[] | undefined {
-  const features = z.object({ info: z.object({ features: z.record(z.string(), z.unknown()) }) });
-  const named = z.object({ names: z.array(z.string()).min(1) });
+  notes: string[],
+): Promise<(Uint8Array | undefined)[]> {
+  const paths: (Uint8Array | undefined)[] = [];
+  let left = Math.max(mostText, 16 * file.size);
   try {
-    const all = features.parse(JSON.parse(notes.get("huggingface") ?? "{}")).info.features;
-    return named.parse(all[column]).names;
-  } catch {
-    return undefined;
+    for await (const page of footer.pages(column))
+      for (const value of await readPage(file, page, column.type)) {
+        const path = value instanceof Uint8Array && value.length > 0 ? value : undefined;
+        left -= path?.length ?? 0;
+        if (left < 0) throw new Error(`its ${shown(column.path.join("."))} are longer than what is read`);
+        paths.push(path);
+      }
+    return paths;
+  } catch (error) {
+    notes.push(`images are called by their rows: ${(error as Error).message}`);
+    return [];
   }
 }

@@ -97,34 +97,201 @@ describe("Parquet files", () => {
     ]);
     expect((await source.load(3)).data[0]).toBe(30);
     expect((await open(bytes, { image: "picture", label: "number" })).classes).toEqual(["9", "10"]);
-    expect((await open(bytes, { image: "picture" })).classes).toEqual([]);
-    const columns = "picture (BYTE_ARRAY), kind (BYTE_ARRAY), number (INT32), weight (DOUBLE)";
-    await expect(open(bytes)).rejects.toThrow(
-      `x.parquet has no column image or img with bytes of images; set image to one of its columns: ${columns}`,
+    const { classes, notes } = await open(bytes, { image: "picture" });
+    expect(classes).toEqual([]);
+    expect(notes).toEqual([
+      "none of the columns of x.parquet is called label, so no labels are used; if one of kind, number, weight is meant, " +
+        "say so with --label-column",
+    ]);
+    await expect(open(bytes, { image: "photo" })).rejects.toThrow(
+      "x.parquet has no column photo of images; say which of its columns has them with --image-column: picture (bytes), " +
+        "kind (text), number (int32), weight (double)",
     );
-    await expect(open(bytes, { image: "picture", label: "name" })).rejects.toThrow(
-      "x.parquet has no column name with labels; set label to one of its columns: picture",
+    await expect(open(bytes, { label: "name" })).rejects.toThrow(
+      "x.parquet has no column name of labels; say which of its columns has them with --label-column: picture (bytes)",
     );
-    await expect(open(bytes, { image: "picture", label: "weight" })).rejects.toThrow(
-      "x.parquet has labels in its column weight that are neither numbers nor text (DOUBLE)",
+    await expect(open(bytes, { label: "weight" })).rejects.toThrow(
+      "x.parquet has in its column weight numbers with fractions (0.5), and no whole ones",
     );
-    await expect((await open(bytes, { image: "kind" })).load(0)).rejects.toThrow(/^cannot read image row 0: .+$/);
+    await expect(open(bytes, { image: "kind" })).rejects.toThrow(
+      /^x\.parquet names images that are not there: owl \(row 0; looked for .*owl\); a name needs its ending/,
+    );
   });
 
-  it("name the same classes", async () => {
+  it("have the images in the column that says so, or is called so, or alone holds images", async () => {
+    const bytes = (name: string) => ({ name, data: pngs.slice(0, 2), type: "BYTE_ARRAY" as const });
+    const text = (name: string) => ({ name, data: ["a", "b"], type: "STRING" as const });
+    const other = {
+      name: "tensor",
+      data: [Buffer.from([1, 0xff]), Buffer.from([2, 0xff])],
+      type: "BYTE_ARRAY" as const,
+    };
+    const first = async (columns: Parameters<typeof parquetFile>[0], features?: object) => {
+      const kvMetadata = [{ key: "huggingface", value: JSON.stringify({ info: { features } }) }];
+      const source = await open(parquetFile(columns, features === undefined ? {} : { kvMetadata }));
+      return [(await source.load(1)).data[0], ...source.classes];
+    };
+    expect(await first([text("caption"), other, bytes("scan")])).toEqual([10]);
+    expect(await first([bytes("mask"), bytes("Image"), text("LABEL")])).toEqual([10, "a", "b"]);
+    expect(
+      await first([bytes("mask"), bytes("scan"), text("kind")], {
+        scan: { _type: "Image" },
+        kind: { _type: "ClassLabel", names: ["b", "a"] },
+      }),
+    ).toEqual([10, "b", "a"]);
+    await expect(first([bytes("left"), bytes("right")])).rejects.toThrow(
+      "x.parquet has several columns of images, left, right; say which one with --image-column",
+    );
+    await expect(first([text("caption"), other])).rejects.toThrow(
+      "x.parquet has no column of images; say which of its columns has them with --image-column: caption (text), tensor (bytes)",
+    );
+  });
+
+  it("are told by their metadata from files that lie beside them", async () => {
+    const dir = writeFolder(temporaryFolder(), {
+      "a.parquet": parquetOf(rows),
+      "scores.parquet": parquetFile([{ name: "score", data: [0.5, 1], type: "DOUBLE" }]),
+    });
+    const { length, notes } = await openSource({ kind: "parquet", path: dir });
+    expect(length).toBe(10);
+    expect(notes).toEqual([expect.stringMatching(/^left out: scores\.parquet has no column of images; /)]);
+  });
+
+  const labelled = (...columns: Parameters<typeof parquetFile>[0]) => {
+    const data = pngs.slice(0, (columns[0]!.data as { length: number }).length);
+    return open(parquetFile([{ name: "image", data, type: "BYTE_ARRAY" }, ...columns]));
+  };
+
+  it.each<[string, Parameters<typeof parquetFile>[0][number], readonly string[], readonly number[]]>([
+    ["booleans", { name: "label", data: [true, false, true], type: "BOOLEAN" }, ["false", "true"], [1, 0, 1]],
+    ["whole doubles", { name: "label", data: [10, null, Number.NaN, 9], type: "DOUBLE" }, ["9", "10"], [1, -1, -1, 0]],
+    ["floats", { name: "labels", data: [1, 0], type: "FLOAT" }, ["0", "1"], [1, 0]],
+    [
+      "large numbers",
+      { name: "class", data: [2n ** 60n, 2n ** 60n + 1n], type: "INT64" },
+      [`${2n ** 60n}`, `${2n ** 60n + 1n}`],
+      [0, 1],
+    ],
+    ["empty text", { name: "category", data: ["a", "", "b"], type: "STRING" }, ["a", "b"], [0, -1, 1]],
+  ])("have labels that are %s", async (_, column, classes, labels) => {
+    const source = await labelled(column);
+    expect(source.classes).toEqual(classes);
+    expect(factsOf(source).map(([, label]) => label)).toEqual(labels);
+    expect(source.notes).toEqual([]);
+  });
+
+  it.each<[string, Parameters<typeof parquetFile>[0][number], string]>([
+    ["fractions", { name: "label", data: [0.5, 1], type: "DOUBLE" }, "numbers with fractions (0.5), and no whole ones"],
+    ["times", { name: "label", data: [new Date(0), new Date(1)], type: "TIMESTAMP" }, "values of the type timestamp"],
+    ["JSON", { name: "label", data: [{ a: 1 }, { a: 2 }], type: "JSON" }, "values of the type json"],
+    [
+      "bytes",
+      { name: "label", data: [Buffer.from([0xff]), Buffer.from([0xfe])], type: "BYTE_ARRAY" },
+      "bytes that are no text",
+    ],
+  ])("are images without labels where these are %s", async (_, column, message) => {
+    const source = await labelled(column);
+    expect([source.length, source.classes]).toEqual([2, []]);
+    expect(source.notes).toEqual([expect.stringMatching(/^labels are not used: x\.parquet has in its column label /)]);
+    expect(source.notes![0]).toContain(message);
+  });
+
+  it("are images without labels where these are lists", async () => {
+    const source = await open(
+      parquetFile(
+        [
+          { name: "image", data: pngs.slice(0, 2) },
+          { name: "label", data: [[1, 2], [3]] },
+        ],
+        {
+          schema: [
+            { name: "root", num_children: 2 },
+            { name: "image", type: "BYTE_ARRAY", repetition_type: "REQUIRED" },
+            { name: "label", num_children: 1, repetition_type: "OPTIONAL", converted_type: "LIST" },
+            { name: "list", num_children: 1, repetition_type: "REPEATED" },
+            { name: "element", type: "INT32", repetition_type: "OPTIONAL" },
+          ],
+        },
+      ),
+    );
+    expect(source.notes).toEqual([
+      "labels are not used: x.parquet has in its column label a list for each image, and not one label",
+    ]);
+  });
+
+  it("may name other classes, or the same in another order", async () => {
     const files = {
       "0.parquet": parquetOf(rows, { classes: ["a", "b"] }),
       "1.parquet": parquetOf(rows, { classes: ["b", "a"] }),
+      "2.parquet": parquetOf(rows, { classes: ["c", "b"] }),
+      "3.parquet": parquetOf(rows), // numbers alone
     };
-    await expect(openSource({ kind: "parquet", path: writeFolder(temporaryFolder(), files) })).rejects.toThrow(
-      /^1\.parquet names other classes than the files before it/,
+    const source = await openSource({ kind: "parquet", path: writeFolder(temporaryFolder(), files) });
+    expect(source.classes).toEqual(["a", "b", "c"]);
+    expect([0, 1, 10, 11, 20, 21, 30, 31].map((i) => source.label(i))).toEqual([0, 1, 1, 0, 2, 1, 0, 1]);
+  });
+
+  it("may have labels beyond the classes they name, which are none", async () => {
+    const source = await open(parquetOf(rows, { classes: ["one"] }));
+    expect(factsOf(source).map(([, label]) => label)).toEqual([0, -1, 0, -1, 0, -1, 0, -1, 0, -1]);
+    expect(source.notes).toEqual([
+      "x.parquet has 5 labels in its column label that are none of the 1 classes it names (the first: 1); " +
+        "these images count as having none",
+    ]);
+  });
+
+  it("may have paths in place of images, beside the file or below a root", async () => {
+    const dir = temporaryFolder();
+    writeFolder(join(dir, "far"), Object.fromEntries(pngs.slice(0, 3).map((bytes, i) => [`${i}.png`, bytes])));
+    const put = (name: string, bytes: Uint8Array) => writeFolder(dir, { [name]: bytes });
+    const structs = (prefix: string) => [0, 1, 2].map((i) => ({ bytes: null, path: `${prefix}${i}.png`, label: i }));
+    put("structs.parquet", parquetOf(structs("far/")));
+    put("absolute.parquet", parquetOf(structs(`${dir}/far/`)));
+    put("text.parquet", parquetFile([{ name: "file_name", data: ["far/0.png", "far/1.png", "far\\2.png"] }]));
+    for (const name of ["structs", "absolute", "text"]) {
+      const source = await openSource({ kind: "parquet", path: join(dir, `${name}.parquet`) });
+      for (const i of [2, 0, 1]) expect((await source.load(i)).data[0]).toBe(10 * i);
+    }
+    put("mixed.parquet", parquetOf([rows[5]!, { bytes: null, path: "far/1.png" }, { bytes: null }]));
+    const mixed = await openSource({ kind: "parquet", path: join(dir, "mixed.parquet") });
+    expect([(await mixed.load(0)).data[0], (await mixed.load(1)).data[0]]).toEqual([50, 10]);
+    await expect(mixed.load(2)).rejects.toThrow("cannot read image row 2: its row has no image");
+    put("bare.parquet", parquetOf(structs("")));
+    const bare = join(dir, "bare.parquet");
+    const far = await openSource({ kind: "parquet", path: bare, root: join(dir, "far") });
+    expect((await far.load(2)).data[0]).toBe(20);
+    await expect(openSource({ kind: "parquet", path: bare })).rejects.toThrow(
+      /^bare\.parquet names images that are not there: 0\.png \(row 0; looked for .*\/0\.png\); they are there below .*far: add --root .*far$/,
+    );
+    put("none.parquet", parquetOf([{ bytes: null }, { bytes: null }]));
+    await expect(openSource({ kind: "parquet", path: join(dir, "none.parquet") })).rejects.toThrow(
+      "none.parquet has neither bytes nor paths of images in its rows",
     );
   });
 
-  it("have no label beyond the classes they name", async () => {
-    await expect(open(parquetOf(rows, { classes: ["one"] }))).rejects.toThrow(
-      /x\.parquet has the label 1, which is none of the 1 classes it names$/,
+  it("may have base64 in place of bytes, and no addresses", async () => {
+    const base64 = pngs.slice(0, 3).map((bytes) => Buffer.from(bytes).toString("base64"));
+    for (const data of [base64, base64.map((text) => `data:image/png;base64,${text}`)]) {
+      const source = await open(parquetFile([{ name: "image", data, type: "STRING" }]));
+      expect((await source.load(2)).data[0]).toBe(20);
+    }
+    const urls = ["https://example.org/1.jpg", "https://example.org/2.jpg"];
+    await expect(open(parquetFile([{ name: "image", data: urls, type: "STRING" }]))).rejects.toThrow(
+      "x.parquet names addresses in place of images (row 0: https://example.org/1.jpg); download the images",
     );
+  });
+
+  it("may be smaller than the paths in them", async () => {
+    const dir = temporaryFolder();
+    const path = `${"deep/".repeat(40)}1.png`;
+    writeFolder(dir, { [path]: pngs[1]! });
+    const data = Array.from({ length: 5000 }, () => path);
+    const bytes = parquetFile([{ name: "image", data, type: "STRING", encoding: "RLE_DICTIONARY" }]);
+    expect(bytes.length).toBeLessThan(data.length);
+    writeFolder(dir, { "x.parquet": bytes });
+    const source = await openSource({ kind: "parquet", path: join(dir, "x.parquet") });
+    expect(source.length).toBe(5000);
+    expect((await source.load(4999)).data[0]).toBe(10);
   });
 
   it.each<[string, () => Uint8Array, RegExp]>([

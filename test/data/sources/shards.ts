@@ -158,7 +158,7 @@ export function parquetOf(
     [
       {
         name: "image",
-        data: rows.map(({ bytes, path = null }) => (bytes === null ? null : { bytes, path })),
+        data: rows.map(({ bytes, path = null }) => (bytes === null && path === null ? null : { bytes, path })),
       },
       { name: "label", data: rows.map(({ label = -1 }) => BigInt(label)) },
     ],
