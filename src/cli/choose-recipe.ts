@@ -8,6 +8,7 @@ import type { Method } from "../methods/methods.ts";
 import { type Recipe, type RecipeInput } from "../recipe/recipe.ts";
 import { resolveStage } from "../recipe/stage.ts";
 import { sourceAt } from "./data.ts";
+import { imageSettings } from "./image-options.ts";
 import { describeImport } from "./import.ts";
 import type { Output } from "./progress.ts";
 import { defined, isGiven, isMethod, kebabCase, methodOf, type RecipeOptions } from "./recipe-options.ts";
@@ -22,7 +23,8 @@ export interface ChosenRecipe {
 
 /** The checked recipe, said in a few lines. Throws one sentence when the options and the images do not go together. */
 export async function chooseRecipe(images: string, options: RecipeOptions, output: Output): Promise<ChosenRecipe> {
-  const data = await sourceAt(images, output, { classesAre: "used for evaluation only" });
+  const said = { ...options, ...imageSettings(options.set), classesAre: "used for evaluation only" };
+  const data = await sourceAt(images, output, said);
   const source = await openSource(data);
 
   const { recipe: name, init } = options;

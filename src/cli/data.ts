@@ -6,6 +6,7 @@ import { recognise } from "../data/sources/recognise.ts";
 import { splitNotes } from "../evaluators/divide.ts";
 import { inAllSplits } from "../measure/questions.ts";
 import { shown } from "../tensor/text.ts";
+import { applyImageOptions, type ImageOptions } from "./image-options.ts";
 import type { Output } from "./progress.ts";
 
 const helps = kinds.flatMap(({ argument }) => (argument === undefined ? [] : [argument.help]));
@@ -14,7 +15,8 @@ export const imagesHelp =
   `${helps.slice(0, -1).join(", ")}, or ${helps.at(-1)}; ` +
   "of files with many images one, a folder of them or a pattern";
 
-export interface ImagesOptions {
+/** What is said of images, and how they are said. */
+export interface SaidImages extends ImageOptions {
   /** Said behind the number of classes. */
   readonly classesAre?: string;
 }
@@ -26,9 +28,9 @@ export interface ImagesOptions {
 export async function sourceAt(
   images: string,
   output: Pick<Output, "say">,
-  options: ImagesOptions = {},
+  options: SaidImages = {},
 ): Promise<SourceInput> {
-  const spec = await recognise(images);
+  const spec = applyImageOptions(await recognise(images), images, options);
   const { splits } = kindOf(spec);
   const all = await openSource(inAllSplits(spec));
   const data = splits?.training === undefined || all.split === undefined ? spec : splits.training(spec);
@@ -37,7 +39,7 @@ export async function sourceAt(
 }
 
 /** What is there, in a line, and what is not read, a line each. */
-function describeSource(all: Source, name: string, { classesAre }: ImagesOptions): string[] {
+function describeSource(all: Source, name: string, { classesAre }: SaidImages): string[] {
   const { length, classes, split } = all;
   const notes = [...(all.notes ?? []), ...splitNotes(all)];
   const counts = { train: 0, validation: 0, test: 0 };

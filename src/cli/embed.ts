@@ -4,12 +4,13 @@ import { resolve } from "node:path";
 import { embedImages } from "../interop/embed.ts";
 import { inAllSplits } from "../measure/questions.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
+import { type ImageOptions, withImageOptions } from "./image-options.ts";
 import { deviceOption } from "./device.ts";
 import { interruptible } from "./interrupt.ts";
 import { whole } from "./options.ts";
 import { createOutput, duration } from "./progress.ts";
 
-interface Options {
+interface Options extends ImageOptions {
   out: string;
   stage?: string;
   batch?: number;
@@ -20,7 +21,7 @@ interface Options {
 }
 
 export function embedCommand(): Command {
-  return new Command("embed")
+  const command = new Command("embed")
     .description("write the features of all images to a file that Python, DuckDB and layergraft search read")
     .argument("<run>", "run folder, or a checkpoint file")
     .argument("<images>", `${imagesHelp}; of images in splits all are taken`)
@@ -46,7 +47,7 @@ export function embedCommand(): Command {
         try {
           const { count, width, checkpoint, sha256, unreadable } = await embedImages(
             run,
-            inAllSplits(await sourceAt(images, output)),
+            inAllSplits(await sourceAt(images, output, options)),
             out,
             {
               ...options,
@@ -85,6 +86,7 @@ export function embedCommand(): Command {
         }
       });
     });
+  return withImageOptions(command);
 }
 
 function rateText(rate: number): string {

@@ -10,12 +10,13 @@ import { openRun } from "../run/folder.ts";
 import { locked } from "../run/lock.ts";
 import { commandLine } from "./command-line.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
+import { checkImageOptions, type ImageOptions, withImageOptions } from "./image-options.ts";
 import { deviceOption } from "./device.ts";
 import { list, type Setting, setting, whole } from "./options.ts";
 import { type Measure, measure, measures, usualMeasures } from "./measure.ts";
 import { createOutput } from "./progress.ts";
 
-interface Options {
+interface Options extends ImageOptions {
   data?: string;
   encoders?: string[];
   protocol?: AskedProtocol[];
@@ -33,7 +34,7 @@ interface Options {
 }
 
 export function evaluateCommand(): Command {
-  return new Command("evaluate")
+  const command = new Command("evaluate")
     .description("measure how good an encoder is: k-NN, linear probes, few labels, fine-tuning and what happens inside")
     .argument("<run>", "run folder, or a checkpoint file")
     .option(
@@ -70,10 +71,11 @@ export function evaluateCommand(): Command {
     .action(async (run: string, options: Options) => {
       const { data, encoders, protocol, limit, seed, device, threads, against, images, out, json } = options;
       const output = createOutput({ json });
+      if (data === undefined) checkImageOptions(options, "--data");
       const isRun = !(statSync(run, { throwIfNoEntry: false })?.isFile() ?? false);
       if (isRun) openRun(run);
       const asked = {
-        data: data === undefined ? undefined : await sourceAt(data, output),
+        data: data === undefined ? undefined : await sourceAt(data, output, options),
         encoders,
         measures: protocol?.map((each) => (isPaper(each) ? protocolOf(each) : each)),
         settings: settingsOf(options),
@@ -91,6 +93,7 @@ export function evaluateCommand(): Command {
       };
       await (isRun ? locked(run, commandLine(), work) : work());
     });
+  return withImageOptions(command);
 }
 
 type PaperEvaluation = keyof typeof paperEvaluations;

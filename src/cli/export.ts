@@ -4,11 +4,12 @@ import { basename, isAbsolute, resolve } from "node:path";
 import { type Exported, exportEncoder, type Target, targets } from "../interop/export/export.ts";
 import { type StoredType, storedTypes } from "../interop/export/stored.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
+import { checkImageOptions, type ImageOptions, withImageOptions } from "./image-options.ts";
 import { deviceOption } from "./device.ts";
 import { whole } from "./options.ts";
 import { createOutput } from "./progress.ts";
 
-interface Options {
+interface Options extends ImageOptions {
   to: Target;
   out?: string;
   stage?: string;
@@ -23,7 +24,7 @@ interface Options {
 }
 
 export function exportCommand(): Command {
-  return new Command("export")
+  const command = new Command("export")
     .description(
       "write an encoder for other libraries: timm, any ONNX runtime, Transformers.js and Python's transformers",
     )
@@ -52,11 +53,13 @@ export function exportCommand(): Command {
     .action(async (run: string, { json, classes, ...options }: Options) => {
       const output = createOutput({ json });
       const { out = defaultOut(run, options) } = options;
-      const images = classes === undefined ? {} : { classes: await sourceAt(classes, output) };
+      if (classes === undefined) checkImageOptions(options, "--classes");
+      const images = classes === undefined ? {} : { classes: await sourceAt(classes, output, options) };
       const exported = await exportEncoder(run, { ...options, ...images, out });
       output.say(`${describe(exported)}\n\n${usage(exported).join("\n")}`);
       output.result({ kind: "export", ...summary(exported) });
     });
+  return withImageOptions(command);
 }
 
 const endings: Readonly<Record<Target, string>> = {

@@ -8,6 +8,7 @@ import type { Recipe } from "../recipe/recipe.ts";
 import { processors } from "../backend/machine.ts";
 import { chooseRecipe } from "./choose-recipe.ts";
 import { imagesHelp } from "./data.ts";
+import { checkImageOptions, withImageOptions } from "./image-options.ts";
 import { deviceOption } from "./device.ts";
 import { formatForecast } from "./format-forecast.ts";
 import { positive, setting, whole, wholeOrAuto } from "./options.ts";
@@ -29,7 +30,7 @@ interface Options extends Omit<RecipeOptions, "recipe"> {
 const imageNet = 1_281_167;
 
 export function planCommand(): Command {
-  return new Command("plan")
+  const command = new Command("plan")
     .description(
       "say what a run would take, without running it: computing, memory, network, time on 1 to 1,024 processes",
     )
@@ -73,6 +74,7 @@ export function planCommand(): Command {
       const machine = { cpu: cpus()[0]?.model.trim() ?? "unknown", processors: processors(), load };
       output.result({ ...result, machine, measured: rehearsals });
     });
+  return withImageOptions(command);
 }
 
 async function recipeAndImages(
@@ -81,6 +83,7 @@ async function recipeAndImages(
   output: Output,
 ): Promise<{ recipe: Recipe; images: number }> {
   if (data === undefined) {
+    checkImageOptions(options, "--data");
     const recipe = recipeWithoutImages(options);
     const count = images ?? (isPaper(options.recipe) ? imageNet : undefined);
     if (count === undefined) throw new Error(`how many images would ${options.recipe} see? Give --data or --images`);

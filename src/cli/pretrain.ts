@@ -14,6 +14,7 @@ import { paperRecipes } from "../methods/paper.ts";
 import { commandLine } from "./command-line.ts";
 import { chooseRecipe } from "./choose-recipe.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
+import { checkImageOptions, withImageOptions } from "./image-options.ts";
 import { deviceOrAutoOption, resolveDevice } from "./device.ts";
 import { anchor, positive, setting, share, shares, whole, wholeOrAuto } from "./options.ts";
 import { interruptible } from "./interrupt.ts";
@@ -32,7 +33,7 @@ interface Options extends RecipeOptions {
 }
 
 export function pretrainCommand(): Command {
-  return new Command("pretrain")
+  const command = new Command("pretrain")
     .description("pre-train an encoder on a folder of images")
     .argument("[images]", `${imagesHelp}; folders may be flat or nested, subfolders are classes for evaluation only`)
     .option("--out <dir>", "run folder (default: runs/<name of the image folder>)")
@@ -132,6 +133,7 @@ export function pretrainCommand(): Command {
       const { finished } = await trainWithProgress({ ...run, out, command }, output);
       if (finished) await finishRun(out, recipe, output);
     });
+  return withImageOptions(command);
 }
 
 /** Below runs/, named after the images; not among them, where its pictures would be found as images. */
@@ -180,13 +182,14 @@ async function resumeRun(argument: string | undefined, { out, data, ...options }
   if (argument !== undefined && data !== undefined)
     throw new Error(`the images of the run are said twice: leave out ${argument} or --data ${data}`);
   const images = argument ?? data;
+  if (images === undefined) checkImageOptions(options, "--data");
   const command = commandLine();
   const device = await resolveDevice(options.device, defineRecipe(openRun(out).recipe), output);
   const { recipe, finished } = await trainWithProgress(
     {
       out,
       resume: true,
-      data: images === undefined ? undefined : await sourceAt(images, output),
+      data: images === undefined ? undefined : await sourceAt(images, output, options),
       finish: options.finish,
       device,
       command,

@@ -4,9 +4,10 @@ import type { ClName, MimName } from "../objectives/kinds.ts";
 import { methods, type Method } from "../methods/methods.ts";
 import { paperMethod, paperRecipes } from "../methods/paper.ts";
 import type { Schedule } from "../recipe/recipe.ts";
+import type { ImageOptions } from "./image-options.ts";
 import type { Setting } from "./options.ts";
 
-export interface RecipeOptions {
+export interface RecipeOptions extends ImageOptions {
   /** The name of a method, of one of the paper's recipes, or the path of a recipe file. */
   readonly recipe: string;
   readonly model?: string;

@@ -11,13 +11,14 @@ import { runStudy } from "../study/run.ts";
 import { tableRows } from "../study/table.ts";
 import { type Board, createBoard } from "./board.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
+import { type ImageOptions, withImageOptions } from "./image-options.ts";
 import { deviceOption } from "./device.ts";
 import { interruptible } from "./interrupt.ts";
 import { positive, whole } from "./options.ts";
 import { printableJson } from "../tensor/text.ts";
 import { align } from "./table.ts";
 
-interface Options {
+interface Options extends ImageOptions {
   evaluate?: string;
   seeds: number;
   methods: readonly Method[];
@@ -39,7 +40,7 @@ interface Options {
 const names = Object.keys(methods) as Method[];
 
 export function studyCommand(): Command {
-  return new Command("study")
+  const command = new Command("study")
     .description("train the paper's methods at one budget with several seeds, and compare them")
     .argument("[images]", imagesHelp, "emoji")
     .option("--evaluate <images>", "images with classes to evaluate on (default: the same)")
@@ -86,14 +87,17 @@ export function studyCommand(): Command {
       board.say("stopped; the same command goes on");
       process.exitCode = 130;
     });
+  return withImageOptions(command);
 }
 
 /** The study of these images. Throws one sentence when there are too few or no such model. */
 async function studyOf(images: string, options: Options, board: Pick<Board, "say">): Promise<StudyOptions> {
   const { evaluate, methods, fineTune, quick } = options;
   const data =
-    images === "emoji" ? trainingDrawings : await sourceAt(images, board, { classesAre: "used for evaluation only" });
-  const labelled = evaluate === undefined ? data : await sourceAt(evaluate, board);
+    images === "emoji"
+      ? trainingDrawings
+      : await sourceAt(images, board, { ...options, classesAre: "used for evaluation only" });
+  const labelled = evaluate === undefined ? data : await sourceAt(evaluate, board, options);
   const [seeds, search, limit, budget] = quick
     ? [1, [1], options.limit ?? 128, 1]
     : [options.seeds, options.search, options.limit, options.budget];

@@ -1,0 +1,67 @@
+/** What a command takes of images beside where they are: columns, and where paths start. */
+import { resolve } from "node:path";
+import type { Command } from "commander";
+import { kinds } from "../data/sources/kinds.ts";
+import type { SourceInput } from "../data/sources/open.ts";
+import type { Setting } from "./options.ts";
+
+export interface ImageOptions {
+  readonly imageColumn?: string;
+  readonly labelColumn?: string;
+  readonly root?: string;
+}
+
+/** The key in the description of a source that an option sets, and what the option is about. */
+const imageOptions = {
+  imageColumn: { flag: "--image-column", key: "image", of: "Parquet files and tables (.csv)" },
+  labelColumn: { flag: "--label-column", key: "label", of: "Parquet files and tables (.csv)" },
+  root: { flag: "--root", key: "root", of: "lists, tables and Parquet files of paths" },
+} as const;
+const imageOptionNames = Object.keys(imageOptions) as (keyof ImageOptions)[];
+
+/** `command` with the options of images, in a group of their own behind those it has. */
+export function withImageOptions(command: Command): Command {
+  const { imageColumn, labelColumn, root } = imageOptions;
+  return command
+    .optionsGroup("Images:")
+    .option(
+      `${imageColumn.flag} <name>`,
+      `of ${imageColumn.of}: the column of the images (default: told by what it holds)`,
+    )
+    .option(
+      `${labelColumn.flag} <name>`,
+      `of ${labelColumn.of}: the column of the classes (default: label, or as it is called)`,
+    )
+    .option(`${root.flag} <dir>`, `of ${root.of}: the folder that these start from (default: the file's own)`);
+}
+
+/** Throws one sentence when an option speaks of images that are not given, by the option `missing`. */
+export function checkImageOptions(options: ImageOptions, missing: string): void {
+  const given = imageOptionNames.find((name) => options[name] !== undefined);
+  if (given !== undefined)
+    throw new Error(`${imageOptions[given].flag} goes with ${missing}, the images; give that, too`);
+}
+
+/** The same options where they are settings of a recipe, such as `data.root=photos`: images are opened before it is set. */
+export function imageSettings(settings: readonly Setting[] = []): ImageOptions {
+  return Object.fromEntries(
+    imageOptionNames.flatMap((name) => {
+      const path = `data.${imageOptions[name].key}`;
+      const found = settings.findLast((each) => each.path.join(".") === path);
+      return found === undefined ? [] : [[name, String(found.value)]];
+    }),
+  );
+}
+
+/** The description of the images with the options. Throws one sentence when one of them is not for such images. */
+export function applyImageOptions(spec: SourceInput, images: string, options: ImageOptions): SourceInput {
+  const { shape } = kinds.find(({ schema }) => schema.shape.kind.value === spec.kind)!.schema;
+  const changes = imageOptionNames.flatMap((name) => {
+    const value = options[name];
+    if (value === undefined) return [];
+    const { flag, key, of } = imageOptions[name];
+    if (!Object.hasOwn(shape, key)) throw new Error(`${flag} is for ${of}, and ${images} is none; leave it out`);
+    return [[key, name === "root" ? resolve(value) : value]];
+  });
+  return { ...spec, ...(Object.fromEntries(changes) as object) };
+}
