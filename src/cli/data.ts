@@ -50,7 +50,7 @@ function describeSource(all: Source, name: string, { classesAre }: SaidImages): 
     ...(validation > 0 ? [`${number(validation)} for validation`] : []),
     ...(test > 0 ? [`${number(test)} for test`] : []),
   ];
-  const images = `${number(train)} ${beside.length > 0 ? "training " : ""}images`;
+  const images = `${number(train)} ${beside.length > 0 ? "training " : ""}image${train === 1 ? "" : "s"}`;
   const others = beside.length > 0 ? ` (and ${beside.join(", ")})` : "";
   return [`${images} in ${name}${others}${describeClasses(classes, classesAre)}`, ...notes.map((note) => `  ${note}`)];
 }

@@ -14,7 +14,9 @@ export function unusableSplits({ length, classes, label, split }: Source): Reado
   if (split === undefined || classes.length < 2) return unusable;
   const found: Record<Split, Set<number>> = { train: new Set(), validation: new Set(), test: new Set() };
   for (let i = 0; i < length; i++) found[split(i)].add(label(i));
+  const isTaught = [...found.train].some((each) => each !== -1);
   for (const name of ["validation", "test"] as const) {
+    if (!isTaught) continue; // see divide
     const labels = [...found[name]].filter((each) => each !== -1);
     const strange = labels.filter((each) => !found.train.has(each));
     if (found[name].size > 0 && labels.length === 0) unusable.set(name, `the ${name} images have no labels`);
@@ -30,10 +32,13 @@ export function unusableSplits({ length, classes, label, split }: Source): Reado
 
 /** What is said of a source whose splits are not all used as they are. */
 export function splitNotes(source: Source): string[] {
+  const { length, classes, label, split } = source;
+  if (split === undefined || classes.length < 2) return [];
+  if (!Array.from({ length }, (_, i) => i).some((i) => split(i) === "train" && label(i) !== -1))
+    return ["the training images have no labels: those of the other splits are divided for evaluation"];
   const unusable = [...unusableSplits(source)];
   if (unusable.length === 0) return [];
-  const { length, split } = source;
-  const held = new Set(Array.from({ length }, (_, i) => split!(i)));
+  const held = new Set(Array.from({ length }, (_, i) => split(i)));
   const isAlone = unusable.length === held.size - 1;
   const instead = isAlone
     ? ": they are not used, and training images are held back for evaluation"
@@ -45,7 +50,8 @@ export function splitNotes(source: Source): string[] {
  * The splits of the source, without those that are unusable; where there are none 70 % of the images are for training, 10
  * for validation and 20 for test. A source with train and test alone gives a tenth of train for validation. One with train
  * and validation alone, as ImageNet is used, is tested on the latter and gives a tenth of train too, so that no choice is
- * made on the test images. A train split of so few images that none can be given is chosen by itself.
+ * made on the test images. A train split of so few images that none can be given is chosen by itself. Where train has no
+ * labels the others are divided.
  */
 export function divide(
   source: Source,
@@ -58,6 +64,7 @@ export function divide(
   if (split === undefined) return divideByClass(rows, labels, seed, [0.7, 0.8]);
   const rowsOf = (name: Split) => (unusable.has(name) ? [] : rows.filter((i) => split(i) === name));
   const [train, validation, test] = [rowsOf("train"), rowsOf("validation"), rowsOf("test")];
+  if (train.length === 0) return divideByClass(rows, labels, seed, [0.7, 0.8]);
   if (validation.length > 0 && test.length > 0) return { train, validation, test };
   if (validation.length === 0 && test.length === 0) return divideByClass(train, labels, seed, [0.7, 0.8]);
   const divided = { ...divideByClass(train, labels, seed, [0.9, 1]), test: test.length > 0 ? test : validation };

@@ -85,7 +85,7 @@ describe("bad input is told in a sentence", () => {
   const sentence = async (args: readonly string[]) => {
     const { code, stdout, stderr } = await layergraft(args);
     expect(code).toBe(1);
-    expect(stdout).toMatch(/^(\d+ images in [^\n]+\n)?$/);
+    expect(stdout).toMatch(/^(\d+ .*images in [^\n]+\n(  [^\n]+\n)*)?$/);
     expect(stderr.trim().split("\n")).toHaveLength(1);
     return stderr;
   };

@@ -74,7 +74,7 @@ describe("bad input is told in a sentence", () => {
   const sentence = async (...args: string[]) => {
     const { code, stdout, stderr } = await evaluate(...args);
     expect(code).toBe(1);
-    expect(stdout).toMatch(/^(\d+ images in [^\n]+\n)?$/);
+    expect(stdout).toMatch(/^(\d+ .*images in [^\n]+\n(  [^\n]+\n)*)?$/);
     expect(stderr.trim().split("\n")).toHaveLength(1);
     return stderr;
   };

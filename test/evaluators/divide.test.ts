@@ -82,6 +82,19 @@ it("chooses on the images that teach where there is one of each class", () => {
   expect(parts(sourceOf(few, held("test")))).toEqual({ train: [0, 1], validation: [0, 1], test: [2, 3, 4] });
 });
 
+it("divides the others when train has no labels", () => {
+  const source = sourceOf(
+    { labels: times(9, -1), splits: times<Split>(9, "train") },
+    { ...train, splits: times(50, "test") },
+  );
+  const { train: teach, validation, test } = parts(source);
+  expect([teach.length, validation.length, test.length]).toEqual([35, 5, 10]);
+  expect(Math.min(...teach, ...validation, ...test)).toBeGreaterThan(8);
+  expect(splitNotes(source)).toEqual([
+    "the training images have no labels: those of the other splits are divided for evaluation",
+  ]);
+});
+
 it("says which splits cannot be used, and why", () => {
   expect(splitNotes(sourceOf(train, held("test")))).toEqual([]);
   expect(splitNotes(labelled([0, 1]))).toEqual([]);

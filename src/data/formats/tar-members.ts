@@ -46,6 +46,8 @@ export async function* members(
     const bytes = await read(at, block);
     if (at === 0 && bytes[0] === 0x1f && bytes[1] === 0x8b)
       throw new Error(`${archive} is compressed, so that no image can be read by itself: unpack it with gunzip first`);
+    if (at === 0 && bytes.toString("latin1", 0, 4) === "PK\x03\x04")
+      throw new Error(`${archive} is a zip archive, whatever it is called: let its name end in .zip`);
     const header = parse(bytes, extended, everyone);
     if (header?.nullBlock === true) {
       everyone = extended = longName = undefined;

@@ -3,7 +3,7 @@
  * train among them, are splits (`splitOfName`), on whatever level they stand; the other folders are the classes.
  */
 import { shown } from "../../tensor/text.ts";
-import { type Split, splitOfName } from "../source.ts";
+import { type Split, splitOfName, splitWords } from "../source.ts";
 import type { IndexFacts } from "./image-index.ts";
 
 export interface Named {
@@ -42,10 +42,14 @@ export function layout(images: Named): Pick<IndexFacts, "classes" | "labelOf" | 
   } else {
     isLoose = top.has(undefined);
     const called = [...top].filter((_, i) => isCalled[i]);
-    if (called.length > 0 && !isLoose)
+    const others = listed([...top].filter((name) => !called.includes(name)));
+    if (called.length > 0 && !isLoose && sharedBelow(folders) > 1) {
+      notes.push(`${listed(called)} is called like a split, but not ${others}: all images are taken together`);
+      strip(folders, 1);
+    } else if (called.length > 0 && !isLoose)
       notes.push(
         `${listed(called)} ${called.length === 1 ? "is" : "are"} called like a split, but not ` +
-          `${listed(new Set([...top].filter((name) => !called.includes(name))))}: all are taken for classes`,
+          `${others}: all are taken for classes`,
       );
   }
 
@@ -109,15 +113,19 @@ function strip(folders: readonly Folder[], levels: number): void {
 }
 
 /**
- * The highest level on which folders are called like train and another split. More folders than those beside them must be:
- * among twenty classes one may well be called `train` and one `test tube`.
+ * The highest level on which folders are called like train and another split. There must be more of them than of others,
+ * unless two are called just so: among twenty classes one may well be `train` and one `test tube`.
  */
 function splitLevel(folders: readonly Folder[]): number | undefined {
   for (let level = 0; ; level++) {
     const names = new Set(folders.map(({ path }) => path[level]));
     if (level > 0 && names.has(undefined)) return undefined;
-    const splits = [...names].flatMap((name) => (name === undefined ? [] : (splitOfName(name) ?? [])));
-    if (splits.includes("train") && new Set(splits).size > 1 && 2 * splits.length > names.size) return level;
+    const called = [...names].filter((name) => name !== undefined && splitOfName(name) !== undefined) as string[];
+    const splits = new Set(called.map(splitOfName));
+    const exact = new Set(called.map((name) => splitWords.get(name.toLowerCase())).filter(Boolean));
+    const others = names.size - called.length;
+    const most = exact.has("train") && exact.size > 1 ? 2 * called.length : called.length - 1;
+    if (splits.has("train") && splits.size > 1 && others <= most) return level;
     if (names.has(undefined)) return undefined;
   }
 }
@@ -142,7 +150,21 @@ function divide(folders: readonly Folder[], level: number, notes: string[]): Fol
     folder.path = folder.path.toSpliced(level, 1);
   }
   stripSplits(inside);
+  alignCase(inside);
   return inside;
+}
+
+/** A folder that train has in other capitals is the same class. */
+function alignCase(folders: readonly Folder[]): void {
+  const taught = new Set(folders.flatMap(({ path, split }) => (split === "train" ? (path[0] ?? []) : [])));
+  const spelled = new Map<string, string[]>();
+  for (const name of taught) spelled.set(name.toLowerCase(), [...(spelled.get(name.toLowerCase()) ?? []), name]);
+  for (const folder of folders) {
+    const [name, ...rest] = folder.path;
+    if (name === undefined || taught.has(name)) continue;
+    const [same, ...more] = spelled.get(name.toLowerCase()) ?? [];
+    if (same !== undefined && more.length === 0) folder.path = [same, ...rest];
+  }
 }
 
 /**
@@ -156,7 +178,7 @@ function stripSplits(folders: readonly Folder[]): void {
     if (group === undefined) groups.set(folder.split!, [folder]);
     else group.push(folder);
   }
-  const topsOf = (group: readonly Folder[]) => new Set(group.map(({ path }) => path[0]));
+  const topsOf = (group: readonly Folder[]) => new Set(group.map(({ path }) => path[0]?.toLowerCase()));
   for (;;) {
     const shared = sharedBy(folders);
     strip(folders, shared);
@@ -169,6 +191,18 @@ function stripSplits(folders: readonly Folder[]): void {
     if (around === undefined) return;
     strip(around[1], 1);
   }
+}
+
+/** How many folders are called the same in all folders at the top: parts of a data set have the same classes. */
+function sharedBelow(folders: readonly Folder[]): number {
+  const below = new Map<string | undefined, Set<string | undefined>>();
+  for (const { path } of folders) {
+    const names = below.get(path[0]);
+    if (names === undefined) below.set(path[0], new Set([path[1]]));
+    else names.add(path[1]);
+  }
+  const [first, ...others] = [...below.values()];
+  return [...first!].filter((name) => name !== undefined && others.every((names) => names.has(name))).length;
 }
 
 function counted(folders: readonly Folder[]): string {

@@ -55,6 +55,8 @@ export function refusal(path: string): string {
 }
 
 export class Passed {
+  /** What to do with files that are not read for what is in them. */
+  readonly #advice: string;
   /** Files that are no images, by their endings in lower case; "" for those without one. */
   readonly endings = new Map<string, number>();
   readonly #system = new Map<string, number>();
@@ -62,6 +64,12 @@ export class Passed {
   readonly #runs: string[] = [];
   readonly #trailing: string[] = [];
   #dotted = 0;
+  #others = 0; // whose names begin with a dot
+
+  /** `isPacked`: the files lie in an archive. */
+  constructor({ isPacked = false } = {}) {
+    this.#advice = isPacked ? "unpack them" : "give them by themselves";
+  }
 
   /** A file that is no image. */
   file(name: string): void {
@@ -72,6 +80,7 @@ export class Passed {
   /** One whose name begins with a dot. Only lost images are worth a word: not `.DS_Store` and `._1.jpg`. */
   dotted(name: string): void {
     if (isImageName(name) && !name.startsWith("._")) this.#dotted++;
+    else this.#others++;
   }
 
   systemFolder(name: string): void {
@@ -83,8 +92,8 @@ export class Passed {
     this.#runs.push(path);
   }
 
-  unreadable(path: string, error: NodeJS.ErrnoException): void {
-    this.#unreadable.push(`${shown(path)} (${reasonOf(error)})`);
+  unreadable(path: string, reason: string | NodeJS.ErrnoException): void {
+    this.#unreadable.push(`${shown(path)} (${typeof reason === "string" ? reason : reasonOf(reason)})`);
   }
 
   /** What follows the end of an archive. */
@@ -119,9 +128,7 @@ export class Passed {
         `images of kinds that are not read: ${this.#counts(foreign)}; convert them to JPEG or PNG to use them`,
       );
     if (archives.length > 0)
-      notes.push(
-        `archives that are not read: ${this.#counts(archives)}; give them by themselves to use what is in them`,
-      );
+      notes.push(`archives that are not read: ${this.#counts(archives)}; ${this.#advice} to use what is in them`);
     if (compressed.length > 0)
       notes.push(`compressed files, not read: ${this.#counts(compressed)}; unpack them to use what is in them`);
     if (others.length > 0) notes.push(`not read: ${this.#counts(others)}`);
@@ -142,7 +149,10 @@ export class Passed {
   instead(): string {
     const read = `images are files that end in ${imageExtensions.join(", ")}`;
     const notes = this.notes();
-    return notes.length === 0 ? `it is empty (${read})` : `${notes.join("; ")} (${read})`;
+    if (notes.length === 0 && this.#others > 0) return `it has only names that begin with a dot (${read})`;
+    if (notes.length === 0) return `it is empty (${read})`;
+    const lists = [".txt", ".csv", ".tsv"].some((ending) => this.endings.has(ending));
+    return `${notes.join("; ")} (${read}${lists ? "; a list of images is given by its own name" : ""})`;
   }
 
   #counts(endings: readonly string[]): string {
@@ -156,7 +166,7 @@ export class Passed {
 /** In a word or two, without the path. */
 export function reasonOf({ code, message }: NodeJS.ErrnoException): string {
   if (code === "EACCES" || code === "EPERM") return "permission denied";
-  if (code === "ENOENT") return "it leads nowhere";
+  if (code === "ENOENT" || code === "ELOOP") return "it leads nowhere";
   return shown(message);
 }
 

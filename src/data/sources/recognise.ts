@@ -11,10 +11,12 @@ import { walk } from "./walk.ts";
 
 /** So few images beside archives may be a logo or examples. */
 const fewImages = 100;
+/** Archives with so many times as many images are what is meant. */
+const fewTimes = 5;
 
 /**
  * The source that was given, for training if it says so itself. Images win over archives, unless they are few and the
- * archives have more than ten times as many. Of archives of several kinds those with the most images are meant.
+ * archives have more than five times as many. Of archives of several kinds those with the most images are meant.
  */
 export async function recognise(text: string): Promise<SourceInput> {
   const path = await asSpelled(resolve(text));
@@ -31,7 +33,7 @@ export async function recognise(text: string): Promise<SourceInput> {
     counts.push({ spec: each.spec, images: index?.length ?? 0 });
   }
   const [most] = counts.toSorted((a, b) => b.images - a.images); // stable
-  return most !== undefined && most.images > 10 * given.images ? most.spec : spec;
+  return most !== undefined && most.images > fewTimes * given.images ? most.spec : spec;
 }
 
 /** What kinds take it for, the surest first. A folder or a pattern is always found. */

@@ -48,25 +48,21 @@ export const tar: IndexedKind<typeof schema> = {
     const { files, names, prefixes } = archives;
     const images = new IndexBuilder("file", "offset", "size");
     const labels = new LabelNames();
-    const passed = new Passed();
+    const passed = new Passed({ isPacked: true });
     let alone = 0;
     for (const [f, file] of files.entries())
       await withFile(file, names[f]!, async (bytes) => {
-        const keys: string[] = []; // of this archive's images
-        const found: (string | undefined)[] = [];
+        const whole: Sample[] = [];
         const apart = new Apart();
-        for await (const { key, label, pictures, others } of samples(bytes, jsonLabel, passed)) {
+        for await (const sample of samples(bytes, jsonLabel, passed))
+          if (sample.pictures.length > 0) whole.push(sample);
+          else apart.add(sample);
+        for (const { label, pictures } of apart.join(whole))
           for (const { name, offset, size } of pictures) {
             images.add(`${prefixes[f]}${name}`, { file: f, offset, size });
-            keys.push(key);
-            found.push(label);
+            labels.push(label);
           }
-          if (pictures.length > 0) continue;
-          if (label === undefined) for (const name of others) passed.member(name);
-          else apart.add(key, label);
-        }
-        for (const [i, key] of keys.entries()) labels.push(found[i] ?? apart.take(key));
-        alone += apart.left;
+        alone += apart.left(whole, passed);
       });
     if (images.length === 0) throw new Error(`no image in ${path}: ${passed.instead()}`);
     if (jsonLabel !== undefined && labels.size === 0)
@@ -104,29 +100,6 @@ export const tar: IndexedKind<typeof schema> = {
   },
 };
 
-/** Labels without an image beside them, by what they are called up to the first dot. */
-class Apart {
-  readonly #labels = new Map<string, string | undefined>(); // undefined: there are several
-  #count = 0;
-  #taken = 0;
-
-  add(key: string, label: string): void {
-    this.#labels.set(key, this.#labels.has(key) ? undefined : label);
-    this.#count++;
-  }
-
-  take(key: string): string | undefined {
-    const label = this.#labels.get(key);
-    if (label !== undefined) this.#taken++;
-    return label;
-  }
-
-  /** How many belong to no image. */
-  get left(): number {
-    return Math.max(this.#count - this.#taken, 0);
-  }
-}
-
 interface Sample {
   key: string;
   /** Of `0001.jpg` and `0001.mask.png` the first, if other files show that they are one sample; else both. */
@@ -134,6 +107,48 @@ interface Sample {
   label: string | undefined;
   /** What else it has. */
   others: readonly string[];
+}
+
+/** What lies apart from its image, in an archive that is sorted by endings; joined by its name up to the first dot. */
+class Apart {
+  readonly #labels = new Map<string, string | undefined>(); // undefined: there is none, or several
+  readonly #others: Sample[] = [];
+
+  add(sample: Sample): void {
+    if (sample.others.length === 0) return;
+    const { key, label } = sample;
+    const known = this.#labels.get(key);
+    this.#labels.set(key, known === undefined || label === undefined ? (known ?? label) : undefined);
+    this.#others.push(sample);
+  }
+
+  /** The samples with their labels, and without the pictures that are no images of theirs. */
+  join(samples: readonly Sample[]): readonly Sample[] {
+    if (this.#others.length === 0) return samples;
+    const plain = new Set(samples.flatMap(({ key, pictures }) => (pictures.some(isPlain) ? key : [])));
+    return samples.map(({ key, label, pictures, others }) => {
+      const isOurs = plain.has(key) && this.#labels.has(key);
+      return {
+        key,
+        label: label ?? this.#labels.get(key),
+        pictures: isOurs ? pictures.filter(isPlain) : pictures,
+        others,
+      };
+    });
+  }
+
+  /** How many labels belong to no image; `passed` hears of other files that do not. */
+  left(samples: readonly Sample[], passed: Passed): number {
+    const keys = new Set(samples.map(({ key }) => key));
+    const strange = this.#others.filter(({ key }) => !keys.has(key));
+    for (const { label, others } of strange) if (label === undefined) for (const name of others) passed.member(name);
+    return strange.filter(({ label }) => label !== undefined).length;
+  }
+}
+
+/** Whether a picture is called as its sample: `0001.jpg`, not `0001.mask.png`. */
+function isPlain({ name }: Member): boolean {
+  return imageExtensions.includes(partsOf(name).ending);
 }
 
 const mostLabelBytes = 2 ** 20;
@@ -145,7 +160,7 @@ async function* samples(file: Bytes, jsonLabel: string | undefined, passed: Pass
   let endings = new Set<string>(); // one that comes twice begins another sample
 
   function sample(): Sample {
-    const plain = pictures.filter(({ name }) => imageExtensions.includes(partsOf(name).ending));
+    const plain = pictures.filter(isPlain);
     return { key, label, others, pictures: others.length > 0 && plain.length > 0 ? plain : pictures };
   }
 

@@ -33,7 +33,7 @@ export interface Walk {
   readonly dependencies: readonly Stamp[];
 }
 
-/** Folders that cannot be read are passed over, except the first: then it throws one sentence. */
+/** Folders that cannot be read are passed over, and so are runs, except the first: then it throws one sentence. */
 export async function walk(root: string): Promise<Walk> {
   const top = unread(Buffer.from(root));
   const dependencies: Stamp[] = [];
@@ -49,7 +49,8 @@ export async function walk(root: string): Promise<Walk> {
     for (let above = here.parent; above !== undefined; above = above.parent) if (above.id === here.id) return [];
     dependencies.push(stampFrom(here.path, stats));
     const found = await readdir(here.path, { withFileTypes: true, encoding: "buffer" });
-    if (!isTop && isRunFolder(found.map(({ name }) => name.toString()))) {
+    if (isRunFolder(found.map(({ name }) => name.toString()))) {
+      if (isTop) throw new Error("it is a run folder, whose pictures are no images to train on; give the images");
       passed.runFolder(nameOf(here.path));
       return [];
     }
@@ -60,7 +61,9 @@ export async function walk(root: string): Promise<Walk> {
       else if (kind.isDirectory() && links <= mostLinks)
         entries.push({ key: `${text}/`, name, folder: unread(below(here.path, name), here, links) });
       else if (kind.isFile() && isImageName(text)) entries.push({ key: text, name });
-      else if (!kind.isDirectory()) {
+      else if (!kind.isDirectory() && !kind.isFile())
+        passed.unreadable(nameOf(below(here.path, name)), "it is no file");
+      else if (kind.isFile()) {
         passed.file(text);
         archives.get(extname(text).toLowerCase())?.push(below(here.path, name).toString());
       }
@@ -102,7 +105,8 @@ export async function walk(root: string): Promise<Walk> {
       try {
         for (const found of await read(each)) next.push(found);
       } catch (error) {
-        if (each === top) throw new Error(`${root} cannot be read: ${reasonOf(error as Error)}`, { cause: error });
+        if (each === top)
+          throw new Error(`no image can be read in ${root}: ${reasonOf(error as Error)}`, { cause: error });
         passed.unreadable(nameOf(each.path), error as Error);
       }
     });

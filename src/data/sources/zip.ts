@@ -39,7 +39,7 @@ export const zip: IndexedKind<typeof schema> = {
     const archives = await archivesAt(path, ".zip");
     const { files, names, prefixes } = archives;
     const images = new IndexBuilder("file", "offset", "packed", "size", "method");
-    const passed = new Passed();
+    const passed = new Passed({ isPacked: true });
     for (const [f, file] of files.entries())
       await withFile(file, names[f]!, async (bytes) => {
         for await (const { name, ...place } of entries(bytes))
@@ -106,6 +106,8 @@ export async function* entries(file: Bytes): AsyncGenerator<Place & { readonly n
     }
   } catch (error) {
     const { message } = error as Error;
+    if (total >= 512 && (await file.read(257, 5)).toString() === "ustar")
+      throw new Error(`${archive} is a tar archive, whatever it is called: let its name end in .tar`, { cause: error });
     throw new Error(`${archive} is damaged or no zip archive: ${shown(message)}`, { cause: error });
   }
 }

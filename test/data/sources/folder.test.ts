@@ -110,6 +110,14 @@ describe("folder", () => {
     ]);
   });
 
+  it("is no run folder, or one that has only hidden names", async () => {
+    await writeFile(join(root, ".1.txt"), "x");
+    await expect(open()).rejects.toThrow("it has only names that begin with a dot");
+    await put("samples/1.png");
+    for (const name of ["recipe.json", "environment.json"]) await writeFile(join(root, name), "{}");
+    await expect(open()).rejects.toThrow("it is a run folder, whose pictures are no images to train on");
+  });
+
   it.runIf(process.getuid?.() !== 0)("leaves out folders that may not be read, and names them", async () => {
     for (const name of ["cat/1.png", "dog/2.png", "secret/3.png"]) await put(name);
     await chmod(join(root, "secret"), 0);

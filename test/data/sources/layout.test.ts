@@ -86,6 +86,29 @@ it("what lies beside splits is trained on without a class, and named", () => {
   expect(read("train/cat/1", "train/dog/2", "test/cat/3", "stray").notes).toHaveLength(1);
 });
 
+it("a class of another split may be spelled in other capitals", () => {
+  expect(read("Train/Cat/1", "Train/Dog/2", "Valid/cat/3").images).toEqual([
+    "train Cat",
+    "train Dog",
+    "validation Cat",
+  ]);
+});
+
+it("train and test called just so are splits among more folders of other kinds", () => {
+  expect(read("train/cat/1", "train/dog/2", "test/cat/3", "masks/4", "visualised/5")).toMatchObject({
+    classes: ["cat", "dog"],
+    images: ["train cat", "train dog", "test cat", "train -", "train -"],
+  });
+});
+
+it("parts with the same classes are no classes when one is called like a split", () => {
+  expect(read("train/cat/1", "train/dog/2", "holdout/cat/3", "holdout/dog/4")).toEqual({
+    classes: ["cat", "dog"],
+    images: ["any cat", "any dog", "any cat", "any dog"],
+    notes: ["train is called like a split, but not holdout: all images are taken together"],
+  });
+});
+
 it("no splits are made up, and it is said", () => {
   expect(read("car/1", "bus/2", "train/3", "plane/4", "boat/5", "bike/6")).toMatchObject({
     classes: ["bike", "boat", "bus", "car", "plane", "train"],

@@ -9,7 +9,7 @@ import { openSource } from "../../../src/data/sources/open.ts";
 import { members } from "../../../src/data/formats/tar-members.ts";
 import { fuzz, fuzzCount } from "../../fuzz.ts";
 import { temporaryFolder } from "../../run/temporary.ts";
-import { animals, image, sealTar, tarMember, tarOf, writeFolder } from "./shards.ts";
+import { animals, image, sealTar, tarMember, tarOf, writeFolder, zipOf } from "./shards.ts";
 
 const factsOf = ({ length, id, label }: Source) => Array.from({ length }, (_, i) => [id(i), label(i)]);
 const redOf = async (source: Source, i: number) => (await source.load(i)).data[0];
@@ -141,6 +141,21 @@ describe("WebDataset's shards", () => {
     expect(notes).toEqual(["1 label belongs to no image"]);
   });
 
+  it("have masks that are no images when they are sorted by endings", async () => {
+    const bytes = await image(0);
+    const files = {
+      "1.cls": "cat",
+      "2.cls": "dog",
+      "1.jpg": bytes,
+      "2.jpg": bytes,
+      "1.mask.png": bytes,
+      "2.x.txt": "x",
+    };
+    const path = join(writeFolder(temporaryFolder(), { "a.tar": tarOf(files) }), "a.tar");
+    const { length, id, notes } = await openSource({ kind: "tar", path });
+    expect([length, id(0), id(1), notes]).toEqual([2, "1.jpg", "2.jpg", []]);
+  });
+
   it("have labels of their own where names come twice", async () => {
     const bytes = await image(0);
     const parts = ["cat", "dog"].map((name) => tarOf({ "1.jpg": bytes, "1.cls": name }));
@@ -207,6 +222,11 @@ describe("damaged tar archives", () => {
   const member = tarMember({ path: "1.png" }, png);
 
   it.each<[string, () => Buffer | Promise<Buffer>, RegExp]>([
+    [
+      "that are zip archives",
+      () => zipOf([["1.txt", Buffer.alloc(600)]], { method: 0 }),
+      /^x\.tar is a zip archive, whatever it is called: let its name end in \.zip$/,
+    ],
     ["empty", () => Buffer.alloc(0), /^no image in .*: it is empty \(images are files that end in \.jpg, /],
     ["blank", () => end, /^no image in /],
     ["with labels only", () => tarOf({ "1.cls": "3", "2.cls": "4" }), /^no image in /],

@@ -8,7 +8,7 @@ import { openSource } from "../../../src/data/sources/open.ts";
 import { content, entries } from "../../../src/data/sources/zip.ts";
 import { fuzz, fuzzCount } from "../../fuzz.ts";
 import { temporaryFolder } from "../../run/temporary.ts";
-import { animals, image, writeFolder, zipOf, type ZipOptions } from "./shards.ts";
+import { animals, image, writeFolder, zipOf, type ZipOptions, tarOf } from "./shards.ts";
 
 const factsOf = ({ length, id, label }: Source) => Array.from({ length }, (_, i) => [id(i), label(i)]);
 
@@ -95,6 +95,11 @@ describe("zip archives", () => {
   });
 
   it.each<[string, () => Uint8Array, RegExp]>([
+    [
+      "that are tar archives",
+      () => tarOf({ "1.txt": "x" }),
+      /^x\.zip is a tar archive, whatever it is called: let its name end in \.tar$/,
+    ],
     ["empty", () => zipOf([]), /^no image in .*: it is empty \(images are files that end in \.jpg, /],
     ["of another kind", () => Buffer.from("text"), /^x\.zip is damaged or no zip archive: End of central directory/],
     ["cut off", () => one({}).subarray(0, -30), /^x\.zip is damaged or no zip archive: /],
