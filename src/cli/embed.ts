@@ -7,7 +7,7 @@ import { imagesHelp, sourceAt } from "./data.ts";
 import { type ImageOptions, withImageOptions } from "./image-options.ts";
 import { deviceOption } from "./device.ts";
 import { interruptible } from "./interrupt.ts";
-import { whole } from "./options.ts";
+import { badShareOption, whole } from "./options.ts";
 import { createOutput, duration } from "./progress.ts";
 
 interface Options extends ImageOptions {
@@ -17,6 +17,7 @@ interface Options extends ImageOptions {
   device?: Device;
   threads?: number;
   limit?: number;
+  maxBadShare?: number;
   json: boolean;
 }
 
@@ -31,6 +32,7 @@ export function embedCommand(): Command {
     .addOption(deviceOption("that runs the encoder"))
     .option("--threads <n>", "of the encoder (default: all cores)", whole())
     .option("--limit <n>", "use at most so many of the images, drawn evenly", whole())
+    .addOption(badShareOption())
     .option("--json", "print the result as JSON", false)
     .addHelpText(
       "after",

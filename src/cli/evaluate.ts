@@ -12,7 +12,7 @@ import { commandLine } from "./command-line.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
 import { checkImageOptions, type ImageOptions, withImageOptions } from "./image-options.ts";
 import { deviceOption } from "./device.ts";
-import { list, type Setting, setting, whole } from "./options.ts";
+import { badShareOption, list, type Setting, setting, whole } from "./options.ts";
 import { type Measure, measure, measures, usualMeasures } from "./measure.ts";
 import { createOutput } from "./progress.ts";
 
@@ -26,6 +26,7 @@ interface Options extends ImageOptions {
   shots?: LabelChoice[];
   draws?: number;
   limit?: number;
+  maxBadShare?: number;
   seed?: number;
   device?: Device;
   threads?: number;
@@ -55,6 +56,7 @@ export function evaluateCommand(): Command {
     )
     .option("--draws <n>", "random choices of the few labels (default: 5)", whole())
     .option("--limit <n>", "use at most so many of the images, the same share of every class", whole())
+    .addOption(badShareOption())
     .option("--seed <n>", "of splits and draws (default: the run's)", whole(0))
     .option("--against <list>", "by-layer, analysis: runs or checkpoints to put beside these encoders", list)
     .option("--images <n>", "analysis: look at so many images (default: 600)", whole(2))
@@ -69,7 +71,8 @@ export function evaluateCommand(): Command {
         "\nExamples:\n  layergraft evaluate runs/demo\n  layergraft evaluate runs/pets --data pets-labelled --protocol knn,few-shot --shots 1,2,5,10%",
     )
     .action(async (run: string, options: Options) => {
-      const { data, encoders, protocol, limit, seed, device, threads, against, images, out, json } = options;
+      const { data, encoders, protocol, limit, maxBadShare, seed, device, threads, against, images, out, json } =
+        options;
       const output = createOutput({ json });
       if (data === undefined) checkImageOptions(options, "--data");
       const isRun = !(statSync(run, { throwIfNoEntry: false })?.isFile() ?? false);
@@ -80,6 +83,7 @@ export function evaluateCommand(): Command {
         measures: protocol?.map((each) => (isPaper(each) ? protocolOf(each) : each)),
         settings: settingsOf(options),
         limit,
+        maxBadShare,
         seed,
         device,
         threads,

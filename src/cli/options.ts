@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from "commander";
+import { InvalidArgumentError, Option } from "commander";
 
 /** Parser of a whole number of at least `least`. */
 export function whole(least = 1): (text: string) => number {
@@ -83,4 +83,11 @@ export function applySettings<T>(target: T, settings: readonly Setting[]): T {
     place[path.at(-1)!] = value;
   }
   return result;
+}
+
+/** For every command that reads all images: how many of them it puts up with being bad. */
+export function badShareOption(): Option {
+  return new Option("--max-bad-share <share>", "stop when more of the images cannot be read (default: 0.1)").argParser(
+    share,
+  );
 }

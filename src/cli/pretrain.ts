@@ -16,7 +16,7 @@ import { chooseRecipe } from "./choose-recipe.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
 import { checkImageOptions, withImageOptions } from "./image-options.ts";
 import { deviceOrAutoOption, resolveDevice } from "./device.ts";
-import { anchor, positive, setting, share, shares, whole, wholeOrAuto } from "./options.ts";
+import { anchor, badShareOption, positive, setting, share, shares, whole, wholeOrAuto } from "./options.ts";
 import { interruptible } from "./interrupt.ts";
 import { createOutput, type Output } from "./progress.ts";
 import { isGiven, kebabCase, methodOptions, type RecipeOptions } from "./recipe-options.ts";
@@ -62,6 +62,7 @@ export function pretrainCommand(): Command {
     )
     .option("--heads <n>", "of the encoder in --init, where its file cannot tell", whole())
     .option("--parent <checkpoint>", "the encoder in this file takes the place of the first of two stages")
+    .addOption(badShareOption())
     .option("--resume", "go on with the run in --out from its newest checkpoint", false)
     .option("--data <images>", "with --resume: the run's images, where they lie elsewhere now")
     .option("--finish", "with --resume: anneal in a tenth of the steps so far and end there, no stage after it", false)
@@ -189,6 +190,7 @@ async function resumeRun(argument: string | undefined, { out, data, ...options }
     {
       out,
       resume: true,
+      maxBadShare: options.maxBadShare,
       data: images === undefined ? undefined : await sourceAt(images, output, options),
       finish: options.finish,
       device,

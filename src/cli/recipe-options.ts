@@ -21,6 +21,7 @@ export interface RecipeOptions extends ImageOptions {
   readonly schedule?: Schedule;
   readonly hours?: number;
   readonly seed?: number;
+  readonly maxBadShare?: number;
   readonly device?: Device | "auto";
   readonly threads?: number;
   readonly init?: string;

@@ -31,10 +31,10 @@ export function recipeWithoutImages(options: RecipeOptions): Recipe {
 /** The checked recipe with what can be said of any. */
 export function withCommonOptions(
   chosen: RecipeInput,
-  { seed, device, threads, batch, microBatch, recompute, set = [], recipe: name }: RecipeOptions,
+  { seed, device, threads, maxBadShare, batch, microBatch, recompute, set = [], recipe: name }: RecipeOptions,
 ): Recipe {
   const known = device === "auto" ? undefined : device;
-  const changed = { ...chosen, ...defined({ seed, device: known, threads }) };
+  const changed = { ...chosen, ...defined({ seed, device: known, threads, maxBadShare }) };
   // a method has chosen its learning rate for the batch already
   const sized = { batch: isMethod(name) ? undefined : batch, microBatch, recompute };
   const unsized = Object.values(sized).every((each) => each === undefined);

@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
 import type { DeviceOptions } from "../backend/device.ts";
-import { checkBad, type Skipped } from "../data/batches/bad.ts";
+import { checkBad, type Skipped, usualBadShare } from "../data/batches/bad.ts";
 import { evaluationBatches } from "../data/batches/evaluation.ts";
 import { openSource, type SourceInput } from "../data/sources/open.ts";
 import { sample } from "../data/sources/subset.ts";
@@ -21,7 +21,7 @@ export interface EmbedOptions extends DeviceOptions {
   /** At most so many images, drawn evenly. */
   readonly limit?: number | undefined;
   /** Share of unreadable images above which it stops, default 0.1. */
-  readonly maxBadShare?: number;
+  readonly maxBadShare?: number | undefined;
   /** Stops after the batch at hand and rejects with the signal's reason; nothing is left behind. */
   readonly signal?: AbortSignal;
   /** Called after every batch with the images done. */
@@ -52,7 +52,7 @@ export async function embedImages(
   options: EmbedOptions = {},
 ): Promise<Embedded> {
   const { stage, batch = 64, device, threads } = options;
-  const { workers, limit, maxBadShare = 0.1, signal, onProgress, onUnreadable } = options;
+  const { workers, limit, maxBadShare = usualBadShare, signal, onProgress, onUnreadable } = options;
   formatOf(out);
   const checkpoint = checkpointFile(from, stage);
   const { model, view, sha256 } = checkpointSetup(checkpoint);
@@ -65,7 +65,7 @@ export async function embedImages(
     const bad = { index, id: source.id(index), reason: message };
     unreadable.push(bad);
     onUnreadable?.(bad);
-    checkBad(unreadable, index + 1, source.length, maxBadShare);
+    checkBad(unreadable, source.length, maxBadShare);
   };
   const encoder = await loadEncoder(checkpoint, { batch, device, threads });
   const { width } = model;

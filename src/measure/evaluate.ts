@@ -2,10 +2,11 @@ import { basename, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { Source } from "../data/source.ts";
 import { defineSource, type SourceInput } from "../data/sources/open.ts";
+import { checkBad, usualBadShare } from "../data/batches/bad.ts";
 import type { Features, Score } from "../evaluators/evaluator.ts";
 import { addEvaluation, type Evaluation } from "../run/evaluation.ts";
 import { type Candidate, candidatesAt, type CandidateOptions } from "./candidates.ts";
-import { readable } from "./questions.ts";
+import { readable, unreadableClasses } from "./questions.ts";
 import type { Protocol, Subject } from "./protocol.ts";
 import { type ProtocolName, usual } from "./protocols/index.ts";
 import { type ListedTask, type TaskOptions, tasksOf } from "./tasks.ts";
@@ -17,6 +18,8 @@ export interface EvaluateOptions extends TaskOptions {
   readonly encoders?: CandidateOptions["encoders"];
   /** Names of built-in protocols, and others themselves. Default: what takes a moment, of what the data allow. */
   readonly protocols?: readonly (ProtocolName | Protocol)[];
+  /** Share of unreadable images above which nothing is measured (default: the recipe's, or a tenth). */
+  readonly maxBadShare?: number | undefined;
   readonly onProgress?: (done: number, total: number, what: string) => void;
   /** Is shown every score with what it is of: predictions are not part of the evaluation. */
   readonly onScore?: (measured: Measured) => void;
@@ -43,11 +46,12 @@ export async function evaluate(path: string, options: EvaluateOptions = {}): Pro
     seed = recipe?.seed,
     device = recipe?.device,
     threads = recipe?.threads,
+    maxBadShare = recipe?.maxBadShare,
     ...rest
   } = options;
   if (data === undefined)
     throw new Error(`${path} is a checkpoint and does not say which images to measure it on; name them (--data)`);
-  const evaluation = await evaluateEncoders(candidates, data, { seed, device, threads, ...rest });
+  const evaluation = await evaluateEncoders(candidates, data, { seed, device, threads, maxBadShare, ...rest });
   if (recipe === undefined) return evaluation;
   const elsewhere = options.data !== undefined && !isDeepStrictEqual(defineSource(options.data), recipe.data);
   return addEvaluation(path, elsewhere ? onOtherData(evaluation, nameOf(options.data)) : evaluation);
@@ -60,7 +64,13 @@ export async function evaluate(path: string, options: EvaluateOptions = {}): Pro
 export async function evaluateEncoders(
   candidates: readonly Candidate[],
   data: SourceInput,
-  { protocols: wanted = usual, onProgress, onScore, ...options }: Omit<EvaluateOptions, "data" | "encoders"> = {},
+  {
+    protocols: wanted = usual,
+    maxBadShare = usualBadShare,
+    onProgress,
+    onScore,
+    ...options
+  }: Omit<EvaluateOptions, "data" | "encoders"> = {},
 ): Promise<Evaluation> {
   const own = wanted.filter((each) => typeof each !== "string");
   const names = wanted.map((each) => (typeof each === "string" ? each : each.name));
@@ -75,6 +85,7 @@ export async function evaluateEncoders(
   }
   const scores = tasks.map((): Record<string, Score> => ({}));
   const unreadable = new Map<string, string>();
+  const classNotes = new Set<string>();
   let done = 0;
   for (const candidate of candidates) {
     const { name, title } = candidate;
@@ -83,7 +94,12 @@ export async function evaluateEncoders(
     const subject: Subject = {
       async features() {
         known ??= await opened.features(list.source);
-        for (const { id, reason } of known.unreadable ?? []) unreadable.set(id, reason);
+        const bad = known.unreadable ?? [];
+        checkBad(bad, list.source.length, maxBadShare);
+        for (const { id, reason } of bad) unreadable.set(id, reason);
+        if (bad.length > 0)
+          for (const { question } of tasks)
+            for (const note of question === undefined ? [] : unreadableClasses(question, known)) classNotes.add(note);
         return known;
       },
       ...("model" in opened && { encoder: opened }),
@@ -107,7 +123,12 @@ export async function evaluateEncoders(
   }
   onProgress?.(done, done, "");
   const warnings = new Set(scores.flatMap((each) => Object.values(each).flatMap(({ warning }) => warning ?? [])));
-  const notes = [...(list.notes ?? []), ...(unreadable.size === 0 ? [] : [leftOut(unreadable)]), ...warnings];
+  const notes = [
+    ...(list.notes ?? []),
+    ...(unreadable.size === 0 ? [] : [leftOut(unreadable)]),
+    ...classNotes,
+    ...warnings,
+  ];
   return {
     columns: candidates.map(({ name, title }) => ({ name, title })),
     rows: tasks.map(({ protocol, label, metric, chance, settings }, i) => ({

@@ -64,7 +64,10 @@ function ofClasses(whole: Source, { seed = 0, limit }: QuestionOptions): Questio
   return { source, questions: [question], pairings: [], notes, shown: subset(source, rows.test) };
 }
 
-/** The question without the images that could not be read. Throws when a split has none left. */
+/**
+ * The question without the images that could not be read, and without classes that then have none to learn from. Throws when
+ * a split has none left.
+ */
 export function readable(question: Question, { unreadable = [] }: Features): Question {
   if (unreadable.length === 0) return question;
   const bad = new Set(unreadable.map(({ index }) => index));
@@ -73,13 +76,32 @@ export function readable(question: Question, { unreadable = [] }: Features): Que
     if (good.length === 0) throw new Error(`none of the ${rows.length} images of the ${part} split can be read`);
     return good;
   };
+  const { labels } = question;
   const { train, validation, test } = question.rows;
+  const readableTrain = left("training", train);
+  const taught = new Set(readableTrain.map((row) => labels[row]!));
+  const known = (rows: readonly number[]) => rows.filter((row) => taught.has(labels[row]!));
   const rows = {
-    train: left("training", train),
-    validation: left("validation", validation),
-    test: left("test", test),
+    train: readableTrain,
+    validation: known(left("validation", validation)),
+    test: known(left("test", test)),
   };
   return { ...question, rows };
+}
+
+/** The classes that `readable` leaves out, a sentence each. */
+export function unreadableClasses(question: Question, features: Features): string[] {
+  const { labels, classes } = question;
+  const taught = new Set(readable(question, features).rows.train.map((row) => labels[row]!));
+  const lost = new Map<number, number>();
+  for (const row of question.rows.train) {
+    const label = labels[row]!;
+    if (!taught.has(label)) lost.set(label, (lost.get(label) ?? 0) + 1);
+  }
+  return [...lost].map(
+    ([label, count]) =>
+      `the class ${classes[label]} is left out: none of its ${count} images to learn from can be read`,
+  );
 }
 
 /** Features in the splits of a question: rows as `readable` leaves them. */

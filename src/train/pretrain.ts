@@ -35,6 +35,8 @@ export interface PretrainOptions {
   readonly finish?: boolean;
   /** With `resume`: the run's images, where they lie elsewhere now. The run folder keeps it. */
   readonly data?: SourceInput | undefined;
+  /** Share of unreadable images to put up with; default: what the recipe says. The run folder keeps it. */
+  readonly maxBadShare?: number | undefined;
   /** What computes; default: what the recipe says. A run may go on on another device than it was begun on. */
   readonly device?: Device | undefined;
   readonly onEvent?: (event: TrainEvent) => void;
@@ -76,10 +78,11 @@ export async function pretrain(options: PretrainOptions): Promise<PretrainResult
 }
 
 /** The recipe of a run that goes on. */
-async function continueRun({ out, data, onEvent }: PretrainOptions): Promise<Recipe> {
-  const saved = defineRecipe(openRun(out).recipe);
+async function continueRun({ out, data, maxBadShare, onEvent }: PretrainOptions): Promise<Recipe> {
+  const begun = defineRecipe(openRun(out).recipe);
+  const saved = maxBadShare === undefined ? begun : { ...begun, maxBadShare };
   const recipe = await withSameImages(out, saved, data, (text) => onEvent?.({ kind: "note", text }));
-  if (data !== undefined) rewriteRecipe(out, recipe);
+  if (data !== undefined || maxBadShare !== undefined) rewriteRecipe(out, recipe);
   return recipe;
 }
 

@@ -72,7 +72,7 @@ describe.each(["f.parquet", "f.npy"])("embedding to %s", (name) => {
     for (let i = 0; i < 4; i++) writeFileSync(join(path, `${i}.png`), "no image");
     const folder = temporary();
     await expect(embedImages(run, { kind: "folder", path }, join(folder, name), settings)).rejects.toThrow(
-      /4 of the \d+ images tried are unreadable, more than the 10 % allowed/,
+      /^at least 4 of \d+ images cannot be read, more than the 10 % allowed/,
     );
     expect(readdirSync(folder)).toEqual([]);
   });

@@ -197,7 +197,7 @@ describe("trouble", () => {
     for (let i = 0; i < 30; i++) writeFileSync(join(folder, `${i}.png`), "not an image");
     const recipe = { ...tiny(), data: { kind: "folder" as const, path: folder } };
     await expect(pretrain({ recipe, out: join(temporary(), "run") })).rejects.toThrow(
-      /^\d+ of the \d+ images tried are unreadable, more than the 10 % allowed \(maxBadShare\); the first: .*\.png/,
+      /^at least \d+ of 30 images cannot be read, more than the 10 % allowed; the first: .*\.png: .*--max-bad-share 0\.3$/,
     );
   });
 });

@@ -1,7 +1,7 @@
 /** Batches for training, made ahead of time by worker threads. Batch (epoch, step) is a pure function of the seed. */
 import { fold, key } from "../../tensor/random.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
-import { checkBad, type Skipped } from "./bad.ts";
+import { checkBadSample, type Skipped, usualBadShare } from "./bad.ts";
 import { batchesAhead, startWorkerPool, type WorkerPool } from "./worker-pool.ts";
 import { epochOrder } from "./order.ts";
 import { rowMaker } from "./rows.ts";
@@ -28,7 +28,7 @@ export interface LoaderOptions {
   readonly workers?: number;
   /** Memory for decoded images over all workers, default 1 GiB. What does not fit is decoded in every epoch. */
   readonly cacheBytes?: number;
-  /** Share of unreadable images above which loading fails, default 0.1. */
+  /** Share of unreadable images above which loading fails, default 0.1: see bad.ts. */
   readonly maxBadShare?: number;
   /** Use only so many images, drawn by the seed. */
   readonly limit?: number;
@@ -59,7 +59,7 @@ export interface Loader {
 
 /** Opens the source and starts the workers. Throws when the source has no image, or fewer than a batch. */
 export async function openLoader(options: LoaderOptions): Promise<Loader> {
-  const { batch: batchSize, seed, workers = 1, cacheBytes = 2 ** 30, maxBadShare = 0.1, limit } = options;
+  const { batch: batchSize, seed, workers = 1, cacheBytes = 2 ** 30, maxBadShare = usualBadShare, limit } = options;
   const { rank = 0, ranks = 1, microBatches = 1, passes = 1 } = options;
   const shard = batchSize / ranks;
   if (!Number.isInteger(shard))
@@ -89,7 +89,8 @@ export async function openLoader(options: LoaderOptions): Promise<Loader> {
   );
   const skipped = new Map<number, Skipped>();
   const ahead = new Map<number, Promise<Batch>>();
-  let tried = 0;
+  const isAsked = new Uint8Array(length);
+  let [tried, badTried] = [0, 0];
   let waitedMs = 0;
 
   const perStep = microBatches * passes;
@@ -99,10 +100,17 @@ export async function openLoader(options: LoaderOptions): Promise<Loader> {
     const step = Math.floor(serial / perStep);
     const epoch = Math.floor(step / stepsPerEpoch);
     const first = (step % stepsPerEpoch) * batchSize + rank * shard + (serial % microBatches) * size;
-    const rows = await pool.make(epoch, orderOf(epoch).slice(first, first + size));
-    if (serial % perStep < microBatches) tried += rows.tried;
+    const asked = orderOf(epoch).slice(first, first + size);
+    const rows = await pool.make(epoch, asked);
     for (const bad of rows.bad) skipped.set(bad.index, bad);
-    checkBad([...skipped.values()], tried, length, maxBadShare);
+    // those that stand in are neighbours of bad ones, and no sample
+    for (const index of asked) {
+      if (isAsked[index] === 1) continue;
+      isAsked[index] = 1;
+      tried++;
+      if (skipped.has(index)) badTried++;
+    }
+    checkBadSample([...skipped.values()], { tried, badTried, length, share: maxBadShare });
     const fields = Object.entries(rows.fields).map(
       ([name, data]) => [name, tensor("float32", [size, ...shapeOf(views[name]!)], data)] as const,
     );

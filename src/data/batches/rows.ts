@@ -25,13 +25,15 @@ export interface Rows {
   readonly fields: Record<string, Float32Array<ArrayBuffer>>;
   /** The image in each row: the one asked for, or the next readable one, or -1. */
   readonly indices: Int32Array<ArrayBuffer>;
-  /** Images tried for the first time, and those of them that are unreadable. */
-  readonly tried: number;
+  /** Unreadable images that were met for the first time, asked for or not. */
   readonly bad: readonly Skipped[];
 }
 
 /** Loads that run at a time: files are read, and all but plain JPEG is decoded, on other threads while this one augments. */
 const concurrentLoads = 4;
+
+/** So many bad images and no good one among them: nobody looks through a million. */
+const mostHopeless = 1000;
 
 /** A function that makes rows of `source`, and remembers decoded and unreadable images from call to call. */
 export function rowMaker(source: Source, options: RowOptions): (epoch: number, indices: Int32Array) => Promise<Rows> {
@@ -41,8 +43,7 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
   const images = cached(source, cacheBytes);
   const memory = pixelMemory();
   const allBad = new Map<number, Skipped>();
-  const isTried = new Uint8Array(source.length);
-  let tried = 0;
+  let isAnyGood = false;
 
   /** Keyed by the image asked for: one that stands in for several is augmented differently each time. */
   function randomOf(name: string, epoch: number, index: number): Random {
@@ -67,9 +68,8 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
     } catch (error) {
       reason = error instanceof Error ? error.message : String(error);
     }
-    tried += 1 - isTried[index]!;
-    isTried[index] = 1;
     if (pixels === undefined) allBad.set(index, { index, id: source.id(index), reason });
+    else isAnyGood = true;
     return pixels;
   }
 
@@ -83,14 +83,14 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
       const candidate = (index + i) % source.length;
       const pixels = await load(candidate, hint);
       if (pixels !== undefined) return { index: candidate, pixels };
-      checkBad([...allBad.values()], tried, source.length, maxBadShare);
+      const isHopeless = !isAnyGood && allBad.size >= mostHopeless;
+      checkBad([...allBad.values()], isHopeless ? allBad.size : source.length, maxBadShare);
     }
     throw new Error(`none of the ${source.length} images of ${source.name} is readable`);
   }
 
   return async function rows(epoch, indices) {
     const knownBad = allBad.size;
-    const knownTried = tried;
     const fields = Object.fromEntries(
       fieldNames.map((name) => [name, new Float32Array(indices.length * sizeOf(shapeOf(views[name]!)))]),
     );
@@ -118,7 +118,7 @@ export function rowMaker(source: Source, options: RowOptions): (epoch: number, i
       }
       memory.takeBack(pixels.data);
     }
-    return { fields, indices: used, tried: tried - knownTried, bad: [...allBad.values()].slice(knownBad) };
+    return { fields, indices: used, bad: [...allBad.values()].slice(knownBad) };
   };
 }
 

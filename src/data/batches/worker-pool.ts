@@ -104,7 +104,6 @@ function merge(parts: readonly Rows[], places: readonly Int32Array[], length: nu
   return {
     fields,
     indices,
-    tried: parts.reduce((sum, part) => sum + part.tried, 0),
     bad: parts.flatMap((part) => part.bad),
   };
 }
