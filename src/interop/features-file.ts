@@ -20,8 +20,13 @@ export function createFeatures(path: string, table: FeaturesTable): FeaturesWrit
   return formats[formatOf(path)](path, table);
 }
 
+export interface FeaturesOptions {
+  /** Of a Parquet file: the column of the features. Default: `feature`, or the only one that can be. */
+  readonly column?: string | undefined;
+}
+
 /** Opens a file of features in either format. Rejects with one sentence when it is none, or damaged. */
-export async function openFeatures(path: string): Promise<FeaturesFile> {
+export async function openFeatures(path: string, { column }: FeaturesOptions = {}): Promise<FeaturesFile> {
   const unusable = (error: unknown) =>
     new Error(`${path} cannot be used as features: ${messageOf(error)}`, { cause: error });
   let file: number | undefined;
@@ -29,8 +34,11 @@ export async function openFeatures(path: string): Promise<FeaturesFile> {
     file = openSync(path, "r");
     const { size } = fstatSync(file);
     const start = Buffer.from(readBytes(file, 0, Math.min(size, 6))).toString("latin1");
-    if (!start.startsWith("PAR1") && start !== "\x93NUMPY") throw new Error("it is neither a Parquet nor a .npy file");
-    const opened = await (start === "\x93NUMPY" ? openNpy : openParquet)(path, file, size);
+    const isNpy = start === "\x93NUMPY";
+    if (start.startsWith("PK")) throw new Error("it is an archive, such as .npz: save one array of it with numpy.save");
+    if (!start.startsWith("PAR1") && !isNpy) throw new Error("it is neither a Parquet nor a .npy file");
+    if (isNpy && column !== undefined) throw new Error("a .npy file has no columns; leave out --column");
+    const opened = isNpy ? openNpy(path, file, size) : await openParquet(path, file, size, column);
     return {
       ...opened,
       async *parts() {

@@ -1,5 +1,7 @@
 /** Features as Parquet: columns `path`, `label` (where there are classes) and `feature`, a list of float32. */
 import { closeSync } from "node:fs";
+import { columnsOf, typeOf } from "../data/formats/parquet-file.ts";
+import { shown } from "../tensor/text.ts";
 import { type FileMetaData, parquetMetadataAsync, parquetReadObjects, type SchemaElement } from "hyparquet";
 import { parquetHeader } from "hyparquet/src/column.js";
 import { compressors } from "hyparquet-compressors";
@@ -91,10 +93,11 @@ function schemaOf(labelled: boolean): SchemaElement[] {
 const largest = { numbers: 2 ** 26, bytes: 2 ** 29 };
 
 /**
- * Opens any Parquet file that has a column `feature` of lists of floats, all of one length; `path` and `label` are used
- * where they are there, and else rows are called by number. Throws half a sentence, to go after the path.
+ * Opens any Parquet file with a column of lists of floats, all of one length: that of the name `asked`, else `feature`, else
+ * the only one. Columns with names and labels are used where they are there, and else rows are called by number. Throws half
+ * a sentence, to go after the path.
  */
-export async function openParquet(path: string, file: number, size: number): Promise<FeaturesFile> {
+export async function openParquet(path: string, file: number, size: number, asked?: string): Promise<FeaturesFile> {
   const buffer = {
     byteLength: size,
     slice(start: number, end = size) {
@@ -103,12 +106,13 @@ export async function openParquet(path: string, file: number, size: number): Pro
     },
   };
   const metadata = await parquetMetadataAsync(buffer);
-  const { width, groups } = layoutOf(metadata);
+  const columns = columnsIn(metadata, asked);
+  const groups = groupsOf(metadata, columns);
 
   /** One column at a time: of several, hyparquet would report one failure and let the others end the process. */
-  async function column({ first, rows, chunks }: Group, name: string): Promise<readonly unknown[]> {
-    const chunk = chunks.get(name);
-    if (chunk === undefined) return Array.from({ length: rows });
+  async function column({ first, rows, chunks }: Group, name: string | undefined): Promise<readonly unknown[]> {
+    const chunk = name === undefined ? undefined : chunks.get(name);
+    if (name === undefined || chunk === undefined) return Array.from({ length: rows });
     checkPages(new DataView(buffer.slice(chunk.start, chunk.end)));
     const range = { rowStart: first, rowEnd: first + rows };
     const found = await parquetReadObjects({ file: buffer, metadata, columns: [name], compressors, ...range });
@@ -116,17 +120,34 @@ export async function openParquet(path: string, file: number, size: number): Pro
     return found.map((row) => row[name] as unknown);
   }
 
+  /** The length of the first list. Of most files a few rows tell it. */
+  async function widthOf(): Promise<number> {
+    for (const group of groups)
+      for (const rows of [Math.min(few, group.rows), group.rows])
+        for (const list of await column({ ...group, rows }, columns.feature))
+          if (Array.isArray(list) && list.length > 0) return list.length;
+    if (groups.length === 0) return 0;
+    throw new Error(`its column ${shown(columns.feature)} has no list of numbers in any row`);
+  }
+  const width = await widthOf();
+  for (const { rows } of groups) checkHeld(rows * width, rows);
+
   async function read(group: Group): Promise<FeaturesPart> {
     const rows = new Float32Array(group.rows * width);
-    for (const [i, list] of (await column(group, "feature")).entries()) {
-      if (!Array.isArray(list) || list.length !== width || !list.every((each) => typeof each === "number"))
-        throw new Error(`row ${group.first + i} is not a list of ${width} floats`);
+    for (const [i, list] of (await column(group, columns.feature)).entries()) {
+      const row = `row ${group.first + i}`;
+      if (list === null || list === undefined || (Array.isArray(list) && list.length === 0)) {
+        rows.fill(Number.NaN, i * width, (i + 1) * width);
+        continue;
+      }
+      if (Array.isArray(list) && list.length !== width)
+        throw new Error(`${row} has ${list.length} numbers where others have ${width}`);
+      if (!Array.isArray(list) || !list.every((each) => typeof each === "number"))
+        throw new Error(`${row} is not a list of ${width} floats`);
       rows.set(list, i * width);
     }
-    const texts = async (name: string) =>
-      (await column(group, name)).map((each) => (typeof each === "string" ? each : undefined));
-    const names = (await texts("path")).map((name, i) => name ?? `row ${group.first + i}`);
-    return { rows, names, labels: await texts("label") };
+    const names = (await column(group, columns.name)).map((name, i) => textOf(name) ?? `row ${group.first + i}`);
+    return { rows, names, labels: (await column(group, columns.label)).map(textOf) };
   }
 
   return {
@@ -141,6 +162,52 @@ export async function openParquet(path: string, file: number, size: number): Pro
   };
 }
 
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" ||
+    typeof value === "number" ||
+    typeof value === "bigint" ||
+    typeof value === "boolean"
+    ? String(value)
+    : undefined;
+}
+
+const few = 16;
+
+interface Columns {
+  readonly feature: string;
+  readonly name?: string | undefined;
+  readonly label?: string | undefined;
+}
+
+/** What columns of names are mostly called, the likeliest first. */
+const usualNames = ["path", "file_name", "filename", "file_path", "image_path", "file", "name", "id"];
+
+const floats = new Set(["FLOAT", "DOUBLE", "FLOAT16"]);
+
+function columnsIn({ schema }: FileMetaData, asked: string | undefined): Columns {
+  const all = columnsOf(schema);
+  const lists = all.filter(
+    ({ path, type, meaning, isList }) => isList && path.length === 3 && floats.has(meaning ?? type),
+  );
+  const found = lists.filter(({ path }) => path[0] === (asked ?? "feature"));
+  const [feature, ...others] = found.length > 0 || asked !== undefined ? found : lists;
+  if (feature === undefined) {
+    const list = all.slice(0, 12).map((column) => `${shown(column.path[0]!)} (${typeOf(column)})`);
+    const what = asked === undefined ? "" : ` ${shown(asked)}`;
+    throw new Error(`it has no column${what} of lists of floats, but: ${list.join(", ")}`);
+  }
+  if (others.length > 0) {
+    const list = lists.map(({ path }) => shown(path[0]!)).join(", ");
+    throw new Error(`it has several columns of lists of floats: ${list}; say which one with --column`);
+  }
+  const plain = new Set(all.filter(({ path }) => path.length === 1).map(({ path }) => path[0]!));
+  return {
+    feature: feature.path[0]!,
+    name: usualNames.find((name) => plain.has(name)),
+    label: plain.has("label") ? "label" : undefined,
+  };
+}
+
 interface Group {
   /** Its first row. */
   readonly first: number;
@@ -149,43 +216,39 @@ interface Group {
   readonly chunks: ReadonlyMap<string, { readonly start: number; readonly end: number }>;
 }
 
-/** Row groups, and the length of the lists, from the metadata alone. */
-function layoutOf({ row_groups, schema }: FileMetaData): { width: number; groups: Group[] } {
-  let width = 0;
+/** Row groups, from the metadata alone. */
+function groupsOf({ row_groups }: FileMetaData, columns: Columns): Group[] {
+  const read = new Set(Object.values(columns));
   let first = 0;
   const groups: Group[] = [];
-  for (const { columns, num_rows } of row_groups) {
+  for (const { columns: all, num_rows } of row_groups) {
     const rows = Number(num_rows);
     if (rows === 0) continue;
-    const found = columns.flatMap(({ meta_data }) => meta_data ?? []);
-    const feature = found.find(({ path_in_schema }) => path_in_schema[0] === "feature");
-    if (feature === undefined || !["FLOAT", "DOUBLE"].includes(feature.type) || feature.path_in_schema.length !== 3) {
-      const names = schema.slice(1, 12).map(({ name }) => name);
-      throw new Error(`it has no column feature of lists of floats, but: ${names.join(", ")}`);
-    }
-    const numbers = Number(feature.num_values);
-    if (width === 0) width = Math.floor(numbers / rows);
-    if (!(width > 0 && rows > 0 && numbers === rows * width))
-      throw new Error(
-        `its lists of floats are not all of one length (from row ${first} on: ${numbers} for ${rows} rows)`,
-      );
-    if (numbers > largest.numbers)
-      throw new Error(
-        `a row group has ${numbers} numbers, more than the ${largest.numbers} that are held at once; ` +
-          `write it with row groups of up to ${Math.floor(largest.numbers / width)} rows`,
-      );
-    const texts = found.filter(({ path_in_schema: [name, ...more] }) => more.length === 0 && isText(name!));
-    const chunks = [feature, ...texts].map(({ path_in_schema: [name], ...chunk }) => {
+    const found = all
+      .flatMap(({ meta_data }) => meta_data ?? [])
+      .filter(({ path_in_schema: [name] }) => read.has(name!));
+    const numbers = Number(found.find(({ path_in_schema: [name] }) => name === columns.feature)?.num_values);
+    if (!(rows > 0 && numbers >= rows))
+      throw new Error(`a row group says that it has ${numbers} numbers in ${rows} rows`);
+    checkHeld(numbers, rows);
+    const chunks = found.map(({ path_in_schema: [name], ...chunk }) => {
       const start = Number(chunk.dictionary_page_offset || chunk.data_page_offset);
       return [name!, { start, end: start + Number(chunk.total_compressed_size) }] as const;
     });
     groups.push({ first, rows, chunks: new Map(chunks) });
     first += rows;
   }
-  return { width, groups };
+  return groups;
 }
 
-const isText = (name: string) => name === "path" || name === "label";
+/** Throws when a row group has more numbers than are held at once. */
+function checkHeld(numbers: number, rows: number): void {
+  if (numbers > largest.numbers)
+    throw new Error(
+      `a row group has ${numbers} numbers, more than the ${largest.numbers} that are held at once; ` +
+        `write it with row groups of up to ${Math.floor((largest.numbers * rows) / numbers)} rows`,
+    );
+}
 
 /** Throws when the pages of a column say that they hold more than is allowed: few bytes can stand for any number of values. */
 function checkPages(view: DataView<ArrayBuffer>): void {

@@ -20,7 +20,7 @@ export interface FeaturesOrigin {
 
 /** A few rows. */
 export interface FeaturesPart {
-  /** Numbers of the rows, one row after the other. */
+  /** Numbers of the rows, one row after the other. A row that somebody's file has no feature for is NaN. */
   readonly rows: Float32Array;
   /** What each row's image is called. */
   readonly names: readonly string[];

@@ -3,6 +3,7 @@ import type { DeviceOptions } from "../backend/device.ts";
 import { openFiles } from "../data/sources/files.ts";
 import { checkpointFile, checkpointSetup, loadEncoder } from "../evaluators/encoder.ts";
 import type { FeaturesFile } from "./features.ts";
+import { shown } from "../tensor/text.ts";
 
 export interface SearchResult {
   /** Its place in the file, from 0. */
@@ -13,8 +14,16 @@ export interface SearchResult {
   readonly similarity: number;
 }
 
-/** The `count` most similar rows, most similar first; of equal ones the first in the file. One part at a time is read. */
-export async function nearest(file: FeaturesFile, query: Float32Array, count: number): Promise<SearchResult[]> {
+/**
+ * The `count` most similar rows, most similar first; of equal ones the first in the file. One part at a time is read. Rows
+ * without a feature, or with numbers that are none, are left out: `onMissing` hears of each.
+ */
+export async function nearest(
+  file: FeaturesFile,
+  query: Float32Array,
+  count: number,
+  onMissing?: (name: string) => void,
+): Promise<SearchResult[]> {
   const { width } = file;
   if (query.length !== width)
     throw new Error(`the rows of ${file.path} have ${width} numbers, but ${query.length} are looked for`);
@@ -32,6 +41,7 @@ export async function nearest(file: FeaturesFile, query: Float32Array, count: nu
       }
       const similarity = dot / Math.max(length * Math.sqrt(squares), 1e-12);
       const isFull = found.length === count;
+      if (Number.isNaN(similarity)) onMissing?.(name);
       if (!(isFull ? similarity > found[count - 1]!.similarity : !Number.isNaN(similarity))) continue;
       if (isFull) found.pop();
       const label = labels[i];
@@ -52,7 +62,12 @@ export async function rowNamed(file: FeaturesFile, name: string): Promise<{ row:
   let first = 0;
   for await (const { rows, names } of file.parts()) {
     const at = names.indexOf(name);
-    if (at !== -1) return { row: first + at, feature: rows.slice(at * file.width, (at + 1) * file.width) };
+    if (at !== -1) {
+      const feature = rows.slice(at * file.width, (at + 1) * file.width);
+      if (feature.some(Number.isNaN))
+        throw new Error(`row ${first + at} of ${file.path}, ${shown(name)}, has no feature`);
+      return { row: first + at, feature };
+    }
     first += names.length;
   }
   throw new Error(`${file.path} has no row ${name} among its ${file.count}`);

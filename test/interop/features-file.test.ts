@@ -4,6 +4,7 @@ import { parquetReadObjects } from "hyparquet";
 import { parquetWriteFile } from "hyparquet-writer";
 import { describe, expect, it } from "vitest";
 import { createFeatures, openFeatures } from "../../src/interop/features-file.ts";
+import { nearest, rowNamed } from "../../src/interop/search.ts";
 import type { FeaturesPart, FeaturesTable } from "../../src/interop/features.ts";
 import { randomFor } from "../helpers.ts";
 import { temporaryFolder } from "../run/temporary.ts";
@@ -149,9 +150,9 @@ describe("Parquet", () => {
   });
 
   it.each([
-    ["lists of several lengths", [[1, 2], [3]], /not all of one length/],
-    ["lists of several lengths that add up", [[1, 2, 3], [4]], /row 0 is not a list of 2 floats/],
-    ["a missing list", [[1, 2], null], /not all of one length/],
+    ["lists of several lengths", [[1, 2], [3]], /row 1 has 1 numbers where others have 2/],
+    ["lists of several lengths that add up", [[1, 2, 3], [4]], /row 1 has 1 numbers where others have 3/],
+    ["no list at all", [null, []], /its column feature has no list of numbers in any row/],
     [
       "a missing number",
       [
@@ -164,11 +165,70 @@ describe("Parquet", () => {
     await expect(readAll(other(rows))).rejects.toThrow(message);
   });
 
+  it("may have rows without a list, which are not numbers", async () => {
+    const { rows, names, file } = await readAll(other([null, [1, 2], [], [3, 4]]));
+    expect(file.count).toBe(4);
+    expect(rows).toEqual([Number.NaN, Number.NaN, 1, 2, Number.NaN, Number.NaN, 3, 4]);
+    expect(names).toHaveLength(4);
+    const path = other([null, [1, 2], [3, 4]]);
+    const missing: string[] = [];
+    const opened = await openFeatures(path);
+    const found = await nearest(opened, Float32Array.of(1, 2), 3, (name) => missing.push(name));
+    expect([found.map(({ row }) => row), missing]).toEqual([[1, 2], ["row 0"]]);
+    await expect(rowNamed(opened, "row 0")).rejects.toThrow(/^row 0 of .*other\.parquet, row 0, has no feature$/);
+    opened.close();
+  });
+
+  it("may have halves, other columns, and names and labels that are numbers", async () => {
+    const list = (name: string, element: object) => [
+      { name, repetition_type: "OPTIONAL" as const, num_children: 1, converted_type: "LIST" as const },
+      { name: "list", repetition_type: "REPEATED" as const, num_children: 1 },
+      { name: "element", repetition_type: "REQUIRED" as const, ...element },
+    ];
+    const half = { type: "FIXED_LEN_BYTE_ARRAY", type_length: 2, logical_type: { type: "FLOAT16" } };
+    const write = (...names: readonly string[]) => {
+      const filename = place("other.parquet");
+      parquetWriteFile({
+        filename,
+        columnData: [
+          { name: "id", data: [7, 8] },
+          { name: "label", data: [1, 0] },
+          ...names.map((name) => ({ name, data: [[0.5, -2], [1, 3]] })), // prettier-ignore
+        ],
+        schema: [
+          { name: "schema", num_children: 2 + names.length },
+          { name: "id", type: "INT32", repetition_type: "REQUIRED" },
+          { name: "label", type: "INT32", repetition_type: "REQUIRED" },
+          ...names.flatMap((name) => list(name, half)),
+        ],
+      });
+      return filename;
+    };
+    const one = await readAll(write("embeddings"));
+    expect([one.rows, one.names, one.labels]).toEqual([
+      [0.5, -2, 1, 3],
+      ["7", "8"],
+      ["1", "0"],
+    ]);
+    const two = write("clip", "dino");
+    await expect(openFeatures(two)).rejects.toThrow(
+      "several columns of lists of floats: clip, dino; say which one with",
+    );
+    const { width, close } = await openFeatures(two, { column: "dino" });
+    close();
+    expect(width).toBe(2);
+    await expect(openFeatures(two, { column: "mae" })).rejects.toThrow(
+      "it has no column mae of lists of floats, but: id (int32), label (int32), clip (list of float16), dino (list of float16)",
+    );
+  });
+
   it("without features is refused, and told what it has", async () => {
-    await expect(readAll(other([[1], [2]], { type: "INT32" }))).rejects.toThrow("no column feature of lists of floats");
+    await expect(readAll(other([[1], [2]], { type: "INT32" }))).rejects.toThrow(
+      "it has no column of lists of floats, but: feature (list of int32)",
+    );
     const filename = place("x.parquet");
     parquetWriteFile({ filename, columnData: [{ name: "price", data: [1.5, 2.5] }] });
-    await expect(openFeatures(filename)).rejects.toThrow("lists of floats, but: price");
+    await expect(openFeatures(filename)).rejects.toThrow("lists of floats, but: price (double)");
   });
 });
 
@@ -232,6 +292,12 @@ it("other files and other names are refused", async () => {
   const path = place("f.csv");
   expect(() => createFeatures(path, { width: 1, labelled: false, origin })).toThrow("neither .parquet nor .npy");
   await expect(openFeatures(path)).rejects.toThrow(/f\.csv cannot be used as features: .*no such file/);
+  writeFileSync(path, "PK\x03\x04....");
+  await expect(openFeatures(path)).rejects.toThrow(
+    "it is an archive, such as .npz: save one array of it with numpy.save",
+  );
+  writeFileSync(path, "\x93NUMPY\x01\0", "latin1");
+  await expect(openFeatures(path, { column: "x" })).rejects.toThrow("a .npy file has no columns; leave out --column");
   writeFileSync(path, "a,b\n1,2\n");
   await expect(openFeatures(path)).rejects.toThrow("it is neither a Parquet nor a .npy file");
   await expect(openFeatures(join(path, ".."))).rejects.toThrow("cannot be used as features");

@@ -51,6 +51,13 @@ export interface Page {
 
 const codecs = ["UNCOMPRESSED", "SNAPPY", "GZIP", "BROTLI", "ZSTD", "LZ4_RAW", "LZ4"] as const;
 
+/** What the values of a column are, for messages: `list of float`. */
+export function typeOf({ type, meaning, isList }: ParquetColumn): string {
+  const names: Readonly<Record<string, string>> = { STRING: "text", BYTE_ARRAY: "bytes", BOOLEAN: "true or false" };
+  const name = names[meaning ?? type] ?? (meaning ?? type).toLowerCase();
+  return isList ? `list of ${name}` : name;
+}
+
 /** Whether values of this type are read. */
 export const isRead = (type: string): boolean => type === "BYTE_ARRAY" || Object.hasOwn(bitsOf, type);
 
@@ -84,14 +91,15 @@ export async function readFooter(file: Bytes): Promise<ParquetFile> {
     endOfStruct(footer.subarray(0, length));
     const found = parquetMetadata(footer, { geoparquet: false });
     const pairs = found.key_value_metadata?.map(({ key, value }) => [key, value ?? ""] as const);
-    return { metadata: found, columns: leaves(found.schema), notes: new Map(pairs) };
+    return { metadata: found, columns: columnsOf(found.schema), notes: new Map(pairs) };
   });
   const rows = metadata.row_groups.reduce((sum, group) => sum + count(name, group.num_rows, "rows"), 0);
   if (rows > Math.max(size, mostRows)) throw damage(name, `it says it has ${rows} rows in ${size} bytes`);
   return { rows, columns, notes, pages: (column) => pagesOf(file, metadata, column, end) };
 }
 
-function leaves(schema: FileMetaData["schema"]): ParquetColumn[] {
+/** The columns of a schema that hold values. Throws half a sentence when it is damaged. */
+export function columnsOf(schema: FileMetaData["schema"]): ParquetColumn[] {
   const found: ParquetColumn[] = [];
   let next = 1;
   function visit(children: number | undefined, path: readonly string[], levels: number, isList: boolean): void {

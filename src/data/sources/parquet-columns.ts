@@ -3,7 +3,7 @@ import { isUtf8 } from "node:buffer";
 import * as z from "zod";
 import { shown } from "../../tensor/text.ts";
 import { formatOf, isImageName } from "../formats/image-format.ts";
-import { type ParquetColumn, type ParquetFile, readPage } from "../formats/parquet-file.ts";
+import { type ParquetColumn, type ParquetFile, readPage, typeOf } from "../formats/parquet-file.ts";
 import type { Bytes } from "../formats/positioned.ts";
 import { isAddress } from "./named-files.ts";
 
@@ -88,12 +88,6 @@ export function choose({ columns }: ParquetFile, what: "image" | "label"): strin
   const list = columns.map((column) => `${shown(column.path.join("."))} (${typeOf(column)})`);
   const more = list.length > 20 ? ` and ${list.length - 20} more` : "";
   return `say which of its columns has them with --${what}-column: ${list.slice(0, 20).join(", ")}${more}`;
-}
-
-export function typeOf({ type, meaning, isList }: ParquetColumn): string {
-  const names = { STRING: "text", BYTE_ARRAY: "bytes", BOOLEAN: "true or false" } as Readonly<Record<string, string>>;
-  const name = names[meaning ?? type] ?? (meaning ?? type).toLowerCase();
-  return isList ? `list of ${name}` : name;
 }
 
 type Parts = Omit<ImageColumn, "form">;

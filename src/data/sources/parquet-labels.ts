@@ -1,9 +1,9 @@
 /** The labels in a Parquet file, of whatever type they are: what cannot be used is said, and stops nothing. */
 import { isUtf8 } from "node:buffer";
 import { shown } from "../../tensor/text.ts";
-import { isRead, type ParquetColumn, type ParquetFile, readPage, type Value } from "../formats/parquet-file.ts";
+import { isRead, type ParquetColumn, type ParquetFile, readPage, typeOf, type Value } from "../formats/parquet-file.ts";
 import type { Bytes } from "../formats/positioned.ts";
-import { choose, featuresOf, typeOf } from "./parquet-columns.ts";
+import { choose, featuresOf } from "./parquet-columns.ts";
 
 /** The labels of a file. */
 export interface Labels {
