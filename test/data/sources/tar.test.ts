@@ -297,7 +297,7 @@ describe("damaged tar archives", () => {
     ]);
     const { values, errors } = await fuzz({
       name: "tar",
-      originals: [files],
+      originals: [files, Buffer.concat([files, Buffer.alloc(2048), files])],
       count: fuzzCount(4000),
       repair: (bytes) => {
         for (let at = 0; at + 512 <= bytes.length; at += 512)
