@@ -202,9 +202,14 @@ async function resumeRun(argument: string | undefined, { out, data, ...options }
 }
 
 async function finishRun(out: string, { data, device }: Recipe, output: Output) {
-  const { length } = await openSource(data);
+  const { length, notes = [] } = await openSource(data);
   const where = "path" in data ? data.path : data.kind;
-  addNotes(out, { facts: [{ name: "Images", value: `${length.toLocaleString("en")} in ${where}` }] });
+  addNotes(out, {
+    facts: [
+      { name: "Images", value: `${length.toLocaleString("en")} in ${where}` },
+      ...(notes.length === 0 ? [] : [{ name: "Beside them", value: notes.join("; ") }]),
+    ],
+  });
   const { reason } = await tasksOf(data);
   if (reason !== undefined) output.say(`no table of results: ${reason} (layergraft evaluate ${out} --data DIR)`);
   await finish(out, output, { labelled: reason === undefined, device });

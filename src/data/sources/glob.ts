@@ -118,6 +118,8 @@ export async function expand(
   });
   if (paths.length === 0) {
     const notes = passed.notes();
+    const { length } = await find(pattern, { ...options, nocase: true });
+    if (found.length === 0 && length > 0) notes.push(`in other capitals it would match ${length.toLocaleString("en")}`);
     throw new Error(`nothing matches ${path} (looked in ${root}${notes.map((note) => `; ${note}`).join("")})`);
   }
   for (const each of paths) folders.add(dirname(each));

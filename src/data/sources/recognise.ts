@@ -19,6 +19,7 @@ const fewTimes = 5;
  * archives have more than five times as many. Of archives of several kinds those with the most images are meant.
  */
 export async function recognise(text: string): Promise<SourceInput> {
+  if (text.trim() === "") throw new Error("no images are named: give a folder, a list, an archive or a pattern");
   const path = await asSpelled(resolve(text));
   const given = await lookedThrough({ text, path, isPattern: isPattern(path) });
   const found = candidates(given);

@@ -86,6 +86,7 @@ it("says what is wrong", async () => {
   const dir = await folderOf("in/1.txt", "in/2.txt");
   const open = (pattern: string) => openSource({ kind: "glob", path: join(dir, pattern) });
   await expect(open("in/*.png")).rejects.toThrow(/^nothing matches .*in\/\*\.png \(looked in .*in\)$/);
+  await expect(open("in/*.TXT")).rejects.toThrow(/\(looked in .*in; in other capitals it would match 2\)$/);
   await expect(open("none/*.png")).rejects.toThrow(/^nothing matches /);
   await expect(open("in/*")).rejects.toThrow(/ matches 2 files, but no image \(files that end in \.jpg, /);
 });

@@ -75,3 +75,7 @@ it("a path is found whatever the form of its Unicode", async () => {
     });
   }
 });
+
+it("nothing is no place", async () => {
+  await expect(recognise("")).rejects.toThrow("no images are named");
+});
