@@ -10,6 +10,7 @@ import * as z from "zod";
 import type { DirectKind } from "./kind.ts";
 import { inMemory } from "../formats/positioned.ts";
 import type { Source, Split } from "../source.ts";
+import { refusal } from "./passed.ts";
 import { members } from "../formats/tar-members.ts";
 
 const schema = z.strictObject({
@@ -77,11 +78,14 @@ async function open({ path, split, label }: z.infer<typeof schema>): Promise<Sou
   const version = [cifar10, cifar100].find(({ files: { train, test } }) =>
     [...train, ...test].some((name) => files.has(name)),
   );
-  if (version === undefined)
+  if (version === undefined) {
+    const isMeant = /cifar/i.test(basename(path)) || !/\.(gz|tgz)$/i.test(path);
     throw new Error(
-      `${path} is not CIFAR's binary version (it has neither data_batch_1.bin nor train.bin), the only compressed ` +
-        "archive that is read: unpack it first, and give the folder",
+      isMeant
+        ? `${path} is not CIFAR's binary version: it has neither data_batch_1.bin nor train.bin`
+        : `${refusal(path)}, and give the folder`,
     );
+  }
   const file = (name: string) => {
     const found = files.get(name);
     if (found === undefined) throw new Error(`${path} is not all of ${version.name}: it has no ${name}`);
@@ -148,11 +152,7 @@ async function unzip(path: string): Promise<Uint8Array> {
       maxOutputLength: mostBytes,
     });
   } catch (error) {
-    if (error instanceof RangeError)
-      throw new Error(
-        `${path} is compressed, so that no image in it can be read by itself: unpack it first, and give the folder`,
-        { cause: error },
-      );
+    if (error instanceof RangeError) throw new Error(`${refusal(path)}, and give the folder`, { cause: error });
     throw new Error(`${path} cannot be unpacked (${(error as Error).message}); download it again`, { cause: error });
   }
 }

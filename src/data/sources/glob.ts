@@ -89,7 +89,7 @@ export async function expand(
     ) {
       folders.add(path);
       readdir(path, options, (error, entries) => {
-        if (error?.code === "EACCES" || error?.code === "EPERM") passed.unreadable(below(root, path), error);
+        if (error?.code === "EACCES" || error?.code === "EPERM") passed.unreadable(below(root, path) || ".", error);
         if (entries && isRunFolder(entries.map(({ name }) => name))) runs.add(path);
         done(error, entries);
       });

@@ -142,7 +142,7 @@ function divide(folders: readonly Folder[], level: number, notes: string[]): Fol
   if (outside.length > 0)
     notes.push(
       `${counted(outside)} in no split, but beside ${listed(called)} (${shown(outside[0]!.first)}): ` +
-        "they are trained on, without a class",
+        "trained on without a class",
     );
   for (const folder of outside) folder.split = "train";
   for (const folder of inside) {

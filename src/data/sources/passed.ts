@@ -55,8 +55,7 @@ export function refusal(path: string): string {
 }
 
 export class Passed {
-  /** What to do with files that are not read for what is in them. */
-  readonly #advice: string;
+  readonly #isPacked: boolean;
   /** Files that are no images, by their endings in lower case; "" for those without one. */
   readonly endings = new Map<string, number>();
   readonly #system = new Map<string, number>();
@@ -68,7 +67,7 @@ export class Passed {
 
   /** `isPacked`: the files lie in an archive. */
   constructor({ isPacked = false } = {}) {
-    this.#advice = isPacked ? "unpack them" : "give them by themselves";
+    this.#isPacked = isPacked;
   }
 
   /** A file that is no image. */
@@ -128,7 +127,9 @@ export class Passed {
         `images of kinds that are not read: ${this.#counts(foreign)}; convert them to JPEG or PNG to use them`,
       );
     if (archives.length > 0)
-      notes.push(`archives that are not read: ${this.#counts(archives)}; ${this.#advice} to use what is in them`);
+      notes.push(
+        `archives that are not read: ${this.#counts(archives)}; ${this.#isPacked ? "unpack them" : "give them by themselves"} to use what is in them`,
+      );
     if (compressed.length > 0)
       notes.push(`compressed files, not read: ${this.#counts(compressed)}; unpack them to use what is in them`);
     if (others.length > 0) notes.push(`not read: ${this.#counts(others)}`);
@@ -151,7 +152,7 @@ export class Passed {
     const notes = this.notes();
     if (notes.length === 0 && this.#others > 0) return `it has only names that begin with a dot (${read})`;
     if (notes.length === 0) return `it is empty (${read})`;
-    const lists = [".txt", ".csv", ".tsv"].some((ending) => this.endings.has(ending));
+    const lists = !this.#isPacked && [".txt", ".csv", ".tsv"].some((ending) => this.endings.has(ending));
     return `${notes.join("; ")} (${read}${lists ? "; a list of images is given by its own name" : ""})`;
   }
 

@@ -91,12 +91,15 @@ it("says what is wrong with the files", async () => {
   writeFileSync(path, readFileSync(path).subarray(0, 500));
   await expect(open(path)).rejects.toThrow("cannot be unpacked");
   writeArchive(path, { "readme.txt": new Uint8Array(3) });
-  await expect(open(path)).rejects.toThrow(
-    "(it has neither data_batch_1.bin nor train.bin), the only compressed archive that is read: unpack it first",
+  await expect(open(path)).rejects.toThrow("binary version: it has neither data_batch_1.bin nor train.bin");
+  const photos = join(dir, "photos.tar.gz");
+  writeArchive(photos, { "1.jpg": new Uint8Array(3) });
+  await expect(open(photos)).rejects.toThrow(
+    "is compressed (.tar.gz), so that no image in it can be read by itself: unpack it first, and give the folder",
   );
   truncateSync(path, 2 ** 28 + 1);
   await expect(open(path)).rejects.toThrow(
-    / is compressed, so that no image in it can be read by itself: unpack it first/,
+    / is compressed \(\.tar\.gz\), so that no image in it can be read by itself: unpack it first/,
   );
   const { "data_batch_3.bin": third, ...others } = cifar10();
   writeArchive(path, others);

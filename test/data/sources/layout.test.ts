@@ -81,7 +81,7 @@ it("what lies beside splits is trained on without a class, and named", () => {
   expect(read("train/cat/1", "train/dog/2", "test/cat/3", "extra/4", "extra/x/5")).toEqual({
     classes: ["cat", "dog"],
     images: ["train cat", "train dog", "test cat", "train -", "train -"],
-    notes: ["2 images lie in no split, but beside test and train (extra/4): they are trained on, without a class"],
+    notes: ["2 images lie in no split, but beside test and train (extra/4): trained on without a class"],
   });
   expect(read("train/cat/1", "train/dog/2", "test/cat/3", "stray").notes).toHaveLength(1);
 });
