@@ -110,14 +110,32 @@ export const elementTypes = { float32: 1, int32: 6, int64: 7, bool: 9, float64: 
 /** The same of types that only stored weights have. */
 export const storageTypes = { float16: 10, int8: 3 } as const;
 
+/** Versions of ONNX's operators and of its format: what our own runtime is given, or the oldest that the operators are in. */
+export type OnnxVersion = "own" | "oldest";
+
+const own = { opset: 21, ir: 10 };
+/** Has layer normalisation; its format is that of opset 18, too. */
+const oldest = { opset: 17, ir: 8 };
+/** Operators whose form in our graphs came later: what they reduce along became an input. */
+const since: ReadonlyMap<string, number> = new Map([
+  ["ReduceMax", 18],
+  ["ReduceMean", 18],
+]);
+
 /** Bytes of a model file. Metadata travel as metadata_props. */
-export function encodeModel(graph: GraphProto, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+export function encodeModel(
+  graph: GraphProto,
+  metadata: Readonly<Record<string, string>> = {},
+  version: OnnxVersion = "own",
+): Uint8Array {
+  const opsets = graph.node.map(({ op_type }) => since.get(op_type) ?? oldest.opset);
+  const { opset, ir } = version === "own" ? own : { ...oldest, opset: Math.max(oldest.opset, ...opsets) };
   const domains = new Set(["", ...graph.node.map(({ domain }) => domain)]);
   return modelProto
     .encode({
-      ir_version: 10,
+      ir_version: ir,
       producer_name: "layergraft",
-      opset_import: [...domains].map((domain) => ({ domain, version: domain === "" ? 21 : 1 })),
+      opset_import: [...domains].map((domain) => ({ domain, version: domain === "" ? opset : 1 })),
       graph,
       metadata_props: Object.entries(metadata).map(([key, value]) => ({ key, value })),
     })

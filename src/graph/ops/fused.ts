@@ -51,6 +51,13 @@ const geluOp: Op = {
     const cumulative = mul(add(erf(u), 1), 0.5);
     return [mul(dy, add(cumulative, mul(div(u, exp(mul(u, u))), 1 / Math.sqrt(Math.PI))))];
   },
+  // The operator is younger than the runtimes that an export is read by, which know this form and fuse it.
+  lower: (emit, [x], { dtype }) => {
+    if (emit.target !== "standard" || dtype !== "float32") return emit.node("Gelu", [x!]);
+    const number = (value: number) => emit.constant(tensor("float32", [], Float32Array.of(value)));
+    const inner = emit.node("Erf", [emit.node("Div", [x!, number(Math.SQRT2)])]);
+    return emit.node("Mul", [emit.node("Mul", [x!, emit.node("Add", [inner, number(1)])]), number(0.5)]);
+  },
 };
 
 /** (x - mean) / sqrt(variance + epsilon) · weight + bias over the last axis; weight and bias [D]. */

@@ -48,7 +48,7 @@ export function exportOnnx(subject: Exportable, options: OnnxOptions = {}): Uint
     );
   const node = [...stored.flatMap((each) => each.node), ...graph.node];
   const input = graph.input.filter(({ name }) => name === inputName);
-  return encodeModel({ ...graph, node, initializer, input }, metadataOf(subject, options));
+  return encodeModel({ ...graph, node, initializer, input }, metadataOf(subject, options), "oldest");
 }
 
 /** Protobuf's limit, less what names and nodes need. */

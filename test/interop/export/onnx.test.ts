@@ -184,7 +184,15 @@ describe("the file", () => {
       "image.mean": "[0.485,0.456,0.406]",
       "image.std": "[0.229,0.224,0.225]",
     });
-    expect(nodesOf(bytes).some(({ type }) => type === "Gelu")).toBe(true);
+    expect(nodesOf(bytes).some(({ type }) => type === "Erf")).toBe(true);
+  });
+
+  it.each(["fp32", "fp16", "int8"] as const)("is of the oldest versions that its operators are in, as %s", (dtype) => {
+    const bytes = Buffer.from(exportOnnx(subject, { dtype, attention: true }));
+    expect([bytes[0], bytes[1]]).toEqual([1 << 3, 8]); // field 1, ir_version
+    const [opset] = fieldsOf(bytes).filter(({ id }) => id === 8);
+    expect([...opset!.bytes.slice(-2)]).toEqual([2 << 3, 17]); // field 2, version
+    expect(nodesOf(bytes).map(({ type }) => type)).not.toContain("Gelu");
   });
 
   it("says which parameter is missing", () => {
