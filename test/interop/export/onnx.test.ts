@@ -191,7 +191,7 @@ describe("the file", () => {
     const bytes = Buffer.from(exportOnnx(subject, { dtype, attention: true }));
     expect([bytes[0], bytes[1]]).toEqual([1 << 3, 8]); // field 1, ir_version
     const [opset] = fieldsOf(bytes).filter(({ id }) => id === 8);
-    expect([...opset!.bytes.slice(-2)]).toEqual([2 << 3, 17]); // field 2, version
+    expect(Array.from(opset!.bytes.slice(-2))).toEqual([2 << 3, 17]); // field 2, version
     expect(nodesOf(bytes).map(({ type }) => type)).not.toContain("Gelu");
   });
 
