@@ -1,10 +1,17 @@
 /** Features as Parquet: columns `path`, `label` (where there are classes) and `feature`, a list of float32. */
 import { closeSync } from "node:fs";
-import { columnsOf, typeOf } from "../data/formats/parquet-file.ts";
+import {
+  isRead,
+  type ParquetColumn,
+  type ParquetFile,
+  readFooter,
+  readListPage,
+  readPage,
+  typeOf,
+} from "../data/formats/parquet-file.ts";
+import type { Bytes } from "../data/formats/positioned.ts";
 import { shown } from "../tensor/text.ts";
-import { type FileMetaData, parquetMetadataAsync, parquetReadObjects, type SchemaElement } from "hyparquet";
-import { parquetHeader } from "hyparquet/src/column.js";
-import { compressors } from "hyparquet-compressors";
+import type { SchemaElement } from "hyparquet";
 import { ByteWriter, ParquetWriter } from "hyparquet-writer";
 import {
   beginFile,
@@ -89,94 +96,108 @@ function schemaOf(labelled: boolean): SchemaElement[] {
   ];
 }
 
-/** Most numbers, and most bytes, in a row group that is read: it is in memory as a whole. */
-const largest = { numbers: 2 ** 26, bytes: 2 ** 29 };
-
 /**
  * Opens any Parquet file with a column of lists of floats, all of one length: that of the name `asked`, else `feature`, else
  * the only one. Columns with names and labels are used where they are there, and else rows are called by number. Throws half
  * a sentence, to go after the path.
  */
 export async function openParquet(path: string, file: number, size: number, asked?: string): Promise<FeaturesFile> {
-  const buffer = {
-    byteLength: size,
-    slice(start: number, end = size) {
-      if (!(start >= 0 && start <= end && end <= size)) throw new Error("it points to bytes that it does not have");
-      return readBytes(file, start, end).buffer;
+  const bytes: Bytes = {
+    name: "it",
+    size,
+    async read(offset, length) {
+      if (!(offset >= 0 && length >= 0 && offset + length <= size))
+        throw new Error("it is damaged or cut off: it points to bytes that it does not have");
+      return Buffer.from(readBytes(file, offset, offset + length).buffer);
     },
   };
-  const metadata = await parquetMetadataAsync(buffer);
-  const columns = columnsIn(metadata, asked);
-  const groups = groupsOf(metadata, columns);
-
-  /** One column at a time: of several, hyparquet would report one failure and let the others end the process. */
-  async function column({ first, rows, chunks }: Group, name: string | undefined): Promise<readonly unknown[]> {
-    const chunk = name === undefined ? undefined : chunks.get(name);
-    if (name === undefined || chunk === undefined) return Array.from({ length: rows });
-    checkPages(new DataView(buffer.slice(chunk.start, chunk.end)));
-    const range = { rowStart: first, rowEnd: first + rows };
-    const found = await parquetReadObjects({ file: buffer, metadata, columns: [name], compressors, ...range });
-    if (found.length !== rows) throw new Error(`it has ${found.length} rows from row ${first} on, not ${rows}`);
-    return found.map((row) => row[name] as unknown);
-  }
-
-  /** The length of the first list. Of most files a few rows tell it. */
-  async function widthOf(): Promise<number> {
-    for (const group of groups)
-      for (const rows of [Math.min(few, group.rows), group.rows])
-        for (const list of await column({ ...group, rows }, columns.feature))
-          if (Array.isArray(list) && list.length > 0) return list.length;
-    if (groups.length === 0) return 0;
-    throw new Error(`its column ${shown(columns.feature)} has no list of numbers in any row`);
-  }
+  const footer = await readFooter(bytes);
+  const columns = columnsIn(footer, asked);
   const width = await widthOf();
-  for (const { rows } of groups) checkHeld(rows * width, rows);
 
-  async function read(group: Group): Promise<FeaturesPart> {
-    const rows = new Float32Array(group.rows * width);
-    for (const [i, list] of (await column(group, columns.feature)).entries()) {
-      const row = `row ${group.first + i}`;
-      if (list === null || list === undefined || (Array.isArray(list) && list.length === 0)) {
-        rows.fill(Number.NaN, i * width, (i + 1) * width);
-        continue;
+  /** The lists of numbers, one for each row; undefined for a missing or an empty one. */
+  async function* lists(): AsyncGenerator<readonly (number | undefined)[] | undefined> {
+    const { feature } = columns;
+    let list: (number | undefined)[] | undefined;
+    for await (const page of footer.pages(feature)) {
+      const { values, starts } = await readListPage(bytes, page, feature.meaning ?? feature.type);
+      for (const [i, value] of values.entries()) {
+        if (starts[i] === true) {
+          if (list !== undefined) yield isMissing(list) ? undefined : list;
+          list = [];
+        }
+        list?.push(value as number | undefined);
+        if (list !== undefined && list.length > longest) throw new Error(`a row has more than ${longest} numbers`);
       }
-      if (Array.isArray(list) && list.length !== width)
-        throw new Error(`${row} has ${list.length} numbers where others have ${width}`);
-      if (!Array.isArray(list) || !list.every((each) => typeof each === "number"))
-        throw new Error(`${row} is not a list of ${width} floats`);
-      rows.set(list, i * width);
     }
-    const names = (await column(group, columns.name)).map((name, i) => textOf(name) ?? `row ${group.first + i}`);
-    return { rows, names, labels: (await column(group, columns.label)).map(textOf) };
+    if (list !== undefined) yield isMissing(list) ? undefined : list;
+  }
+
+  async function widthOf(): Promise<number> {
+    for await (const list of lists()) if (list !== undefined) return list.length;
+    if (footer.rows === 0) return 0;
+    throw new Error(`its column ${shown(columns.feature.path[0]!)} has no list of numbers in any row`);
+  }
+
+  async function* texts(column: ParquetColumn | undefined): AsyncGenerator<string | undefined> {
+    if (column === undefined) return;
+    for await (const page of footer.pages(column))
+      for (const value of await readPage(bytes, page, column.type))
+        yield value instanceof Uint8Array ? Buffer.from(value).toString() : value?.toString();
   }
 
   return {
     path,
-    count: groups.reduce((sum, { rows }) => sum + rows, 0),
+    count: footer.rows,
     width,
-    origin: parseOrigin(path, metadata.key_value_metadata?.find(({ key }) => key === originKey)?.value),
+    origin: parseOrigin(path, footer.notes.get(originKey)),
     async *parts() {
-      for (const group of groups) yield await read(group);
+      const [names, labels] = [texts(columns.name), texts(columns.label)];
+      const most = Math.max(1, Math.floor(groupNumbers / Math.max(width, 1)));
+      let part = emptyPart();
+      let row = 0;
+      for await (const list of lists()) {
+        if (list !== undefined && list.length !== width)
+          throw new Error(`row ${row} has ${list.length} numbers where others have ${width}`);
+        if (list?.includes(undefined)) throw new Error(`row ${row} is not a list of ${width} floats`);
+        part.lists.push(list as readonly number[] | undefined);
+        part.names.push((await names.next()).value ?? `row ${row}`);
+        part.labels.push((await labels.next()).value ?? undefined);
+        row++;
+        if (part.lists.length < most) continue;
+        yield partOf(part, width);
+        part = emptyPart();
+      }
+      if (row !== footer.rows) throw new Error(`it has ${row} rows in its column of features, not ${footer.rows}`);
+      if (part.lists.length > 0) yield partOf(part, width);
     },
     close: () => closeSync(file),
   };
 }
 
-function textOf(value: unknown): string | undefined {
-  return typeof value === "string" ||
-    typeof value === "number" ||
-    typeof value === "bigint" ||
-    typeof value === "boolean"
-    ? String(value)
-    : undefined;
+/** A row has no more numbers than this. */
+const longest = 2 ** 22;
+
+const isMissing = (list: readonly (number | undefined)[]) => list.length === 1 && list[0] === undefined;
+
+interface Rows {
+  readonly lists: (readonly number[] | undefined)[];
+  readonly names: string[];
+  readonly labels: (string | undefined)[];
 }
 
-const few = 16;
+const emptyPart = (): Rows => ({ lists: [], names: [], labels: [] });
+
+function partOf({ lists, names, labels }: Rows, width: number): FeaturesPart {
+  const rows = new Float32Array(lists.length * width).fill(Number.NaN);
+  for (const [i, list] of lists.entries()) if (list !== undefined) rows.set(list, i * width);
+  return { rows, names, labels };
+}
 
 interface Columns {
-  readonly feature: string;
-  readonly name?: string | undefined;
-  readonly label?: string | undefined;
+  readonly feature: ParquetColumn;
+  readonly name?: ParquetColumn | undefined;
+  readonly label?: ParquetColumn | undefined;
 }
 
 /** What columns of names are mostly called, the likeliest first. */
@@ -184,10 +205,9 @@ const usualNames = ["path", "file_name", "filename", "file_path", "image_path", 
 
 const floats = new Set(["FLOAT", "DOUBLE", "FLOAT16"]);
 
-function columnsIn({ schema }: FileMetaData, asked: string | undefined): Columns {
-  const all = columnsOf(schema);
+function columnsIn({ columns: all }: ParquetFile, asked: string | undefined): Columns {
   const lists = all.filter(
-    ({ path, type, meaning, isList }) => isList && path.length === 3 && floats.has(meaning ?? type),
+    ({ path, type, meaning, depth }) => depth === 1 && path.length === 3 && floats.has(meaning ?? type),
   );
   const found = lists.filter(({ path }) => path[0] === (asked ?? "feature"));
   const [feature, ...others] = found.length > 0 || asked !== undefined ? found : lists;
@@ -200,71 +220,7 @@ function columnsIn({ schema }: FileMetaData, asked: string | undefined): Columns
     const list = lists.map(({ path }) => shown(path[0]!)).join(", ");
     throw new Error(`it has several columns of lists of floats: ${list}; say which one with --column`);
   }
-  const plain = new Set(all.filter(({ path }) => path.length === 1).map(({ path }) => path[0]!));
-  return {
-    feature: feature.path[0]!,
-    name: usualNames.find((name) => plain.has(name)),
-    label: plain.has("label") ? "label" : undefined,
-  };
-}
-
-interface Group {
-  /** Its first row. */
-  readonly first: number;
-  readonly rows: number;
-  /** Bytes of the columns that are read. */
-  readonly chunks: ReadonlyMap<string, { readonly start: number; readonly end: number }>;
-}
-
-/** Row groups, from the metadata alone. */
-function groupsOf({ row_groups }: FileMetaData, columns: Columns): Group[] {
-  const read = new Set(Object.values(columns));
-  let first = 0;
-  const groups: Group[] = [];
-  for (const { columns: all, num_rows } of row_groups) {
-    const rows = Number(num_rows);
-    if (rows === 0) continue;
-    const found = all
-      .flatMap(({ meta_data }) => meta_data ?? [])
-      .filter(({ path_in_schema: [name] }) => read.has(name!));
-    const numbers = Number(found.find(({ path_in_schema: [name] }) => name === columns.feature)?.num_values);
-    if (!(rows > 0 && numbers >= rows))
-      throw new Error(`a row group says that it has ${numbers} numbers in ${rows} rows`);
-    checkHeld(numbers, rows);
-    const chunks = found.map(({ path_in_schema: [name], ...chunk }) => {
-      const start = Number(chunk.dictionary_page_offset || chunk.data_page_offset);
-      return [name!, { start, end: start + Number(chunk.total_compressed_size) }] as const;
-    });
-    groups.push({ first, rows, chunks: new Map(chunks) });
-    first += rows;
-  }
-  return groups;
-}
-
-/** Throws when a row group has more numbers than are held at once. */
-function checkHeld(numbers: number, rows: number): void {
-  if (numbers > largest.numbers)
-    throw new Error(
-      `a row group has ${numbers} numbers, more than the ${largest.numbers} that are held at once; ` +
-        `write it with row groups of up to ${Math.floor((largest.numbers * rows) / numbers)} rows`,
-    );
-}
-
-/** Throws when the pages of a column say that they hold more than is allowed: few bytes can stand for any number of values. */
-function checkPages(view: DataView<ArrayBuffer>): void {
-  const reader = { view, offset: 0 };
-  let [numbers, bytes] = [0, 0];
-  while (reader.offset < view.byteLength) {
-    const page = parquetHeader(reader);
-    const { num_values } = page.data_page_header ?? page.data_page_header_v2 ?? page.dictionary_page_header ?? {};
-    if (!(page.compressed_page_size >= 0 && page.uncompressed_page_size >= 0 && (num_values ?? 0) >= 0))
-      throw new Error("a page has no size");
-    reader.offset += page.compressed_page_size;
-    numbers += num_values ?? 0;
-    bytes += page.uncompressed_page_size;
-    if (numbers > 2 * largest.numbers || bytes > largest.bytes)
-      throw new Error(
-        `a column of a row group says that it has ${numbers} values in ${bytes} bytes, which is too many`,
-      );
-  }
+  const plain = (name: string) =>
+    all.find(({ path, type, isList }) => path.length === 1 && path[0] === name && !isList && isRead(type));
+  return { feature, name: usualNames.flatMap((name) => plain(name) ?? [])[0], label: plain("label") };
 }

@@ -9,6 +9,7 @@ import { type FileMetaData, parquetMetadata, type PageHeader, type SchemaElement
 import { parquetHeader } from "hyparquet/src/column.js";
 import { decompressLz4, decompressLz4Raw, decompressZstd } from "hyparquet-compressors";
 import { shown } from "../../tensor/text.ts";
+import { fromFloat16 } from "../../tensor/half.ts";
 import { type Bytes, forwards } from "./positioned.ts";
 import { endOfStruct } from "./thrift.ts";
 
@@ -33,6 +34,8 @@ export interface ParquetColumn {
   readonly levels: number;
   /** In a list, or one itself: a row may have any number of values. */
   readonly isList: boolean;
+  /** How many lists it is in. */
+  readonly depth: number;
 }
 
 /** Where a page lies with its header, and how it is to be read: all plain numbers. */
@@ -46,6 +49,7 @@ export interface Page {
   readonly codec: number;
   /** Those of the column. */
   readonly levels: number;
+  /** Of a list its values, and one for each list that is missing or empty. */
   readonly rows: number;
 }
 
@@ -99,24 +103,34 @@ export async function readFooter(file: Bytes): Promise<ParquetFile> {
 }
 
 /** The columns of a schema that hold values. Throws half a sentence when it is damaged. */
-export function columnsOf(schema: FileMetaData["schema"]): ParquetColumn[] {
+function columnsOf(schema: FileMetaData["schema"]): ParquetColumn[] {
   const found: ParquetColumn[] = [];
   let next = 1;
-  function visit(children: number | undefined, path: readonly string[], levels: number, isList: boolean): void {
+  function visit(children: number | undefined, path: readonly string[], levels: number, depth: number): void {
     if (path.length > mostDepth) throw new Error("its schema is nested too deep");
     for (let i = 0; i < (children ?? 0); i++) {
       const element = schema[next++];
       if (element === undefined) throw new Error("its schema ends early");
       const { name, num_children, repetition_type = "REQUIRED", type } = element;
+      if (typeof name !== "string") throw new Error("a column has no name");
       const meaning = meaningOf(element);
       const here = [...path, name];
       const level = levels + (repetition_type === "REQUIRED" ? 0 : 1);
-      const inList = isList || repetition_type === "REPEATED";
-      if (type === undefined) visit(num_children, here, level, inList);
-      else found.push({ index: found.length, path: here, type, ...meaning, levels: level, isList: inList });
+      const lists = depth + (repetition_type === "REPEATED" ? 1 : 0);
+      if (type === undefined) visit(num_children, here, level, lists);
+      else
+        found.push({
+          index: found.length,
+          path: here,
+          type,
+          ...meaning,
+          levels: level,
+          isList: lists > 0,
+          depth: lists,
+        });
     }
   }
-  visit(schema[0]?.num_children, [], 0, false);
+  visit(schema[0]?.num_children, [], 0, 0);
   return found;
 }
 
@@ -131,7 +145,7 @@ function meaningOf({ logical_type, converted_type }: SchemaElement): Pick<Parque
 async function* pagesOf(
   file: Bytes,
   { row_groups }: FileMetaData,
-  { index, path, type, levels }: ParquetColumn,
+  { index, path, type, levels, isList }: ParquetColumn,
   dataEnd: number,
 ): AsyncGenerator<Page> {
   const { name } = file;
@@ -155,7 +169,7 @@ async function* pagesOf(
     if (!(at >= 4 && end <= dataEnd)) throw damage(name, `the column ${label} does not lie within it`);
 
     let [dictionaryOffset, dictionarySize] = [0, 0];
-    let left = rows;
+    let left = isList ? count(name, meta.num_values, "values") : rows;
     while (at < end && left > 0) {
       const header = await headerAt(name, read, at, end);
       const size = header.size + header.compressed;
@@ -163,7 +177,7 @@ async function* pagesOf(
       if (header.type === "DICTIONARY_PAGE") [dictionaryOffset, dictionarySize] = [at, size];
       else if (header.type === "DATA_PAGE" || header.type === "DATA_PAGE_V2") {
         if (header.values === 0 || header.values > left)
-          throw damage(name, `a page of ${label} says it has ${header.values} rows, and the row group ${left} more`);
+          throw damage(name, `a page of ${label} says it has ${header.values} values, and the row group ${left} more`);
         const { encoding = "?" } = header.whole.data_page_header ?? header.whole.data_page_header_v2 ?? {};
         if (!encodings.has(encoding) && !(encoding === "RLE" && type === "BOOLEAN"))
           throw new Error(
@@ -174,7 +188,7 @@ async function* pagesOf(
       }
       at += size;
     }
-    if (left > 0) throw damage(name, `the column ${label} lacks ${left} rows`);
+    if (left > 0) throw damage(name, `the column ${label} lacks ${left} values`);
   }
 }
 
@@ -232,6 +246,26 @@ export type Value = Uint8Array | number | bigint | boolean;
 
 /** The values in a page of a column of this type; undefined where one is missing. They may share memory. */
 export async function readPage(file: Bytes, page: Page, type: string): Promise<(Value | undefined)[]> {
+  const { values } = await readEntries(file, page, type, false);
+  return values;
+}
+
+/** The same of a column in one list: `starts` says where rows begin, and where a value is missing so may the list be. */
+export async function readListPage(
+  file: Bytes,
+  page: Page,
+  type: string,
+): Promise<{ values: (Value | undefined)[]; starts: readonly boolean[] }> {
+  const { values, repetitions } = await readEntries(file, page, type, true);
+  return { values, starts: Array.from(repetitions, (level) => level === 0) };
+}
+
+async function readEntries(
+  file: Bytes,
+  page: Page,
+  type: string,
+  isList: boolean,
+): Promise<{ values: (Value | undefined)[]; repetitions: Uint32Array }> {
   const { name } = file;
   const { codec, levels, rows } = page;
   const bytes = await file.read(page.offset, page.size);
@@ -243,6 +277,7 @@ export async function readPage(file: Bytes, page: Page, type: string): Promise<(
     if (head.values !== rows) throw new Error(`a page has ${head.values} rows where ${rows} were`);
     const packed = bytes.subarray(head.size, head.size + head.compressed);
     let present: Uint32Array;
+    let repetitions: Uint32Array = new Uint32Array(0);
     let body: Uint8Array;
     let encoding: string | undefined;
     if (v2 !== undefined) {
@@ -250,20 +285,23 @@ export async function readPage(file: Bytes, page: Page, type: string): Promise<(
       const [repetition, definition] = [v2.repetition_levels_byte_length, v2.definition_levels_byte_length];
       const start = count(name, repetition, "bytes") + count(name, definition, "bytes");
       if (start > packed.length || start > head.uncompressed) throw new Error("the levels of a page do not fit in it");
+      if (isList) repetitions = runs(packed.subarray(0, repetition), 1, rows);
       present = definitions(packed.subarray(repetition, start), levels, rows);
       const rest = packed.subarray(start);
       body = v2.is_compressed === false ? rest : unpack(rest, head.uncompressed - start, codec);
       encoding = v2.encoding;
     } else {
       body = unpack(packed, head.uncompressed, codec);
-      let start = 0;
-      if (levels > 0) {
+      const takeLevels = (): Uint8Array => {
         if (v1?.definition_level_encoding !== "RLE") throw new Error("the levels of a page are coded in an old way");
-        start = 4 + view(body).getUint32(0, true);
-        if (start > body.length) throw new Error("the levels of a page do not fit in it");
-      }
-      present = definitions(body.subarray(4, start), levels, rows);
-      body = body.subarray(start);
+        const end = body.length < 4 ? Infinity : 4 + view(body).getUint32(0, true);
+        if (end > body.length) throw new Error("the levels of a page do not fit in it");
+        const taken = body.subarray(4, end);
+        body = body.subarray(end);
+        return taken;
+      };
+      if (isList) repetitions = runs(takeLevels(), 1, rows);
+      present = definitions(levels > 0 ? takeLevels() : body, levels, rows);
       encoding = v1?.encoding;
     }
     const total = levels === 0 ? rows : present.reduce((sum, level) => sum + (level === levels ? 1 : 0), 0);
@@ -275,9 +313,9 @@ export async function readPage(file: Bytes, page: Page, type: string): Promise<(
       if (dictionaryBytes === undefined) throw new Error("a page needs a dictionary, and there is none");
       values = lookUp(dictionary(name, dictionaryBytes, type, codec), body, total);
     } else throw new Error(`values are coded as ${encoding}`);
-    if (levels === 0) return Array.from(values);
+    if (levels === 0) return { values: Array.from(values), repetitions };
     let next = 0;
-    return Array.from(present, (level) => (level === levels ? values[next++] : undefined));
+    return { values: Array.from(present, (level) => (level === levels ? values[next++] : undefined)), repetitions };
   });
 }
 
@@ -347,6 +385,10 @@ function plain(bytes: Uint8Array, type: string, total: number): ArrayLike<Value>
   if (total * bits > 8 * bytes.length) throw new Error("a page ends early");
   const each = (read: (i: number) => Value) => Array.from({ length: total }, (_, i) => read(i));
   if (type === "BOOLEAN") return each((i) => ((bytes[i >> 3]! >> (i & 7)) & 1) === 1);
+  if (type === "FLOAT16") {
+    const halves = fromFloat16(Uint16Array.from({ length: total }, (_, i) => numbers.getUint16(2 * i, true)));
+    return each((i) => halves[i]!);
+  }
   if (type === "INT32") return each((i) => numbers.getInt32(4 * i, true));
   if (type === "FLOAT") return each((i) => numbers.getFloat32(4 * i, true));
   if (type === "DOUBLE") return each((i) => numbers.getFloat64(8 * i, true));
@@ -356,8 +398,15 @@ function plain(bytes: Uint8Array, type: string, total: number): ArrayLike<Value>
   });
 }
 
-/** Types of values that are read, and what each takes. */
-const bitsOf: Readonly<Record<string, number>> = { BOOLEAN: 1, INT32: 32, INT64: 64, FLOAT: 32, DOUBLE: 64 };
+/** Types of values that are read, and how many bits each takes. Half floats are known by their meaning. */
+const bitsOf: Readonly<Record<string, number>> = {
+  BOOLEAN: 1,
+  INT32: 32,
+  INT64: 64,
+  FLOAT16: 16,
+  FLOAT: 32,
+  DOUBLE: 64,
+};
 
 function byteArrays(bytes: Uint8Array, total: number): Uint8Array[] {
   if (total * 4 > bytes.length) throw new Error("a page ends early");
@@ -391,7 +440,7 @@ const view = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset,
 /** A number that a file says of itself. */
 function count(name: string, value: number | bigint | undefined, what: string): number {
   const number = Number(value);
-  if (!(Number.isSafeInteger(number) && number >= 0)) throw damage(name, `${value} ${what}`);
+  if (!(Number.isSafeInteger(number) && number >= 0)) throw damage(name, `${shown(String(value))} ${what}`);
   return number;
 }
 
