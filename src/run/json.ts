@@ -1,6 +1,7 @@
 /** JSON files of a run folder: written atomically, checked when read. */
 import { readFileSync } from "node:fs";
 import type { ZodType } from "zod";
+import { printable } from "../tensor/text.ts";
 import { writeFileAtomic } from "./atomic.ts";
 import { codeOf, messageOf } from "./errors.ts";
 
@@ -21,7 +22,7 @@ export function readJson<T>(path: string, schema: ZodType<T>): T | undefined {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new Error(`${path} is not JSON (${messageOf(error)}); restore the file or remove it`, {
+    throw new Error(`${path} is not JSON (${printable(messageOf(error))}); restore the file or remove it`, {
       cause: error,
     });
   }
