@@ -35,6 +35,8 @@ export async function labelsOf(
   try {
     const classes = column.path.length === 1 ? classNames(footer, column.path[0]!) : undefined;
     const { values, unknown } = await readLabels(file, footer, column, classes);
+    if (values.length > 0 && values.every((value) => value === undefined))
+      return { note: `labels are not used: ${file.name} has none in its column ${name}` };
     if (unknown === undefined) return { values, ...(classes === undefined ? {} : { classes }) };
     const note =
       `${file.name} has ${unknown.count.toLocaleString("en")} labels in its column ${name} that are none of the ` +
@@ -71,6 +73,13 @@ function labelColumn(
   const names = one === undefined && declared.length > 1 ? [] : [...(one === undefined ? [] : [one]), ...usual];
   const column = names.flatMap((name) => named(name) ?? [])[0];
   if (column !== undefined) return { column };
+  const fields = columns.filter(({ path }) => path.length > 1 && usual.includes(path[0]!.toLowerCase()));
+  if (fields.length > 0)
+    return {
+      note:
+        `labels are not used: ${file} has several fields in its column ${shown(fields[0]!.path[0]!)}; say which one with ` +
+        `--label-column: ${fields.map(({ path }) => shown(path.join("."))).join(", ")}`,
+    };
   const others =
     declared.length > 1
       ? declared

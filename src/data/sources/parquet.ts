@@ -85,7 +85,7 @@ export const parquet: IndexedKind<typeof schema> = {
       ...(splits === undefined ? {} : { splitOf: (i: number) => splits[images.place("file", i)]! }),
       files,
       blocks,
-      notes: [...notes, ...archives.notes],
+      notes: [...together(notes, names), ...archives.notes],
       dependencies,
     });
   },
@@ -119,6 +119,21 @@ export const parquet: IndexedKind<typeof schema> = {
     });
   },
 };
+
+/** What is said of many files, once: a data set may have hundreds. */
+function together(notes: readonly string[], names: readonly string[]): string[] {
+  const groups = new Map<string, { first: string; more: number }>();
+  for (const note of notes) {
+    const file = names.find((name) => note.includes(name));
+    const key = file === undefined ? note : note.replaceAll(file, "");
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, { first: note, more: 0 });
+    else group.more++;
+  }
+  return [...groups.values()].map(({ first, more }) =>
+    more === 0 ? first : `${first} (and ${more.toLocaleString("en")} more file${more === 1 ? "" : "s"} alike)`,
+  );
+}
 
 /** How a row gives its image: as bytes, else by the file of its name; as these bytes in base64; by the file of its name. */
 const forms = ["bytes", "base64", "path"] as const satisfies readonly Form[];

@@ -219,6 +219,35 @@ describe("Parquet files", () => {
     ]);
   });
 
+  it("say of labels that are missing or in a struct why they are not used, and once for all files", async () => {
+    const none = await labelled({ name: "label", data: [null, null], type: "INT32" });
+    expect(none.notes).toEqual(["labels are not used: x.parquet has none in its column label"]);
+    const data = pngs.slice(0, 2).map((image, i) => ({ image, label: { id: i, name: `${i}` } }));
+    const bytes = parquetFile(
+      [
+        { name: "image", data: data.map(({ image }) => image) },
+        { name: "label", data: data.map(({ label }) => label) },
+      ],
+      {
+        schema: [
+          { name: "root", num_children: 2 },
+          { name: "image", type: "BYTE_ARRAY", repetition_type: "REQUIRED" },
+          { name: "label", num_children: 2, repetition_type: "OPTIONAL" },
+          { name: "id", type: "INT32", repetition_type: "REQUIRED" },
+          { name: "name", type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "REQUIRED" },
+        ],
+      },
+    );
+    const files = { "a.parquet": bytes, "b.parquet": bytes, "c.parquet": bytes };
+    const path = writeFolder(temporaryFolder(), files);
+    const { notes } = await openSource({ kind: "parquet", path });
+    expect(notes).toEqual([
+      "labels are not used: a.parquet has several fields in its column label; say which one with --label-column: " +
+        "label.id, label.name (and 2 more files alike)",
+    ]);
+    expect((await openSource({ kind: "parquet", path, label: "label.name" })).classes).toEqual(["0", "1"]);
+  });
+
   it("may name other classes, or the same in another order", async () => {
     const files = {
       "0.parquet": parquetOf(rows, { classes: ["a", "b"] }),
