@@ -1,7 +1,8 @@
 /** Patterns of paths, such as `photos/**` or `shards/train-{000000..000146}.tar`. */
 import { glob as find } from "glob";
 import { type Dirent, existsSync, readdir } from "node:fs";
-import { dirname, join, resolve, sep } from "node:path";
+import { readdir as list } from "node:fs/promises";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import * as z from "zod";
 import { imageExtensions, isImageName } from "../formats/image-format.ts";
 import { fileLoader } from "./folder.ts";
@@ -43,9 +44,10 @@ export const glob: IndexedKind<typeof schema> = {
     const { paths, passed, dependencies } = await expand(path);
     const root = fixedFolder(path);
     const images = new IndexBuilder();
-    for (const each of paths) {
-      if (isImageName(each)) images.add(below(root, each), {});
-      else passed.file(each);
+    for (const each of new Set(paths)) {
+      if (!isImageName(each)) passed.file(each);
+      else if (each.includes("\ufffd")) for (const name of await namesLike(root, each)) images.add(name, {});
+      else images.add(below(root, each), {});
     }
     if (images.length === 0)
       throw new Error(
@@ -148,6 +150,14 @@ function parsed(path: string): { folder: string; pattern: string } {
 /** `/data/photos` of `/data/photos/2020-*`. */
 function fixedFolder(path: string): string {
   return parsed(path).folder;
+}
+
+/** The names below `root` that a path with � stands for: they are not UTF-8, and the search for patterns has them as text. */
+async function namesLike(root: string, path: string): Promise<Buffer[]> {
+  const entries = await list(dirname(path), { encoding: "buffer" }).catch(() => []);
+  const folder = Buffer.from(below(root, path).slice(0, -basename(path).length));
+  const names = entries.filter((name) => name.toString() === basename(path));
+  return names.map((name) => Buffer.concat([folder, name]));
 }
 
 function below(root: string, path: string): string {

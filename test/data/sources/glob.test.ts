@@ -90,3 +90,16 @@ it("says what is wrong", async () => {
   await expect(open("none/*.png")).rejects.toThrow(/^nothing matches /);
   await expect(open("in/*")).rejects.toThrow(/ matches 2 files, but no image \(files that end in \.jpg, /);
 });
+
+it.runIf(process.platform === "linux")("files may have names that are not UTF-8", async () => {
+  const dir = await folderOf("in/a.png");
+  for (const letter of [0xe9, 0xe8])
+    writeFileSync(
+      Buffer.concat([Buffer.from(`${dir}/in/`), Buffer.from([letter]), Buffer.from(".png")]),
+      await encodePng({ width: 4, height: 2, data: new Uint8Array(24).fill(letter) }),
+    );
+  const source = await openSource({ kind: "glob", path: join(dir, "in/*.png") });
+  expect(idsOf(source).sort()).toEqual(["a.png", "�.png", "�.png"]);
+  const first = await Promise.all([0, 1, 2].map(async (i) => (await source.load(i)).data[0]!));
+  expect(first.sort((a, b) => a - b)).toEqual([90, 0xe8, 0xe9]);
+});
