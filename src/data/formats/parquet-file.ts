@@ -424,6 +424,8 @@ function byteArrays(bytes: Uint8Array, total: number): Uint8Array[] {
 function unpack(bytes: Uint8Array, size: number, codec: number): Uint8Array {
   const name = codecs[codec];
   let unpacked = bytes;
+  // a copy of Snappy's is at most 64 bytes and takes three
+  if (name === "SNAPPY" && size > 22 * bytes.length) throw new Error(`a page cannot become ${size} bytes`);
   if (name === "SNAPPY") snappyUncompress(bytes, (unpacked = new Uint8Array(size)));
   else if (name === "ZSTD") unpacked = decompressZstd(bytes, new Uint8Array(size));
   else if (name === "LZ4_RAW") unpacked = decompressLz4Raw(bytes, size);
