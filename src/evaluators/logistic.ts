@@ -9,6 +9,7 @@ import { crossEntropy } from "../nn/losses.ts";
 import { project } from "../nn/layers.ts";
 import type { EvaluatorOptions, Features, LabelledFeatures } from "./evaluator.ts";
 import { minimize } from "./lbfgs.ts";
+import { type Rows, spanOf } from "./span.ts";
 
 export interface LogisticOptions extends EvaluatorOptions {
   readonly classes: number;
@@ -48,14 +49,27 @@ export interface LogisticSolution extends LinearClassifier {
 export async function fitLogistic(
   { features, labels }: LabelledFeatures,
   lambdas: readonly number[],
+  options: LogisticOptions,
+): Promise<LogisticSolution[]> {
+  const { count, width } = features;
+  const rows = Float64Array.from(features.rows);
+  if (count >= width) return fitRows({ rows, count, width }, labels, lambdas, options);
+  // The best W is made of the rows of X: what is orthogonal to them scores nothing and is penalised.
+  const { rank, coordinates, toWidth } = await spanOf({ rows, count, width }, options);
+  const within = await fitRows({ rows: coordinates, count, width: rank }, labels, lambdas, options);
+  return within.map((solution) => ({ ...solution, weight: toWidth(solution.weight) }));
+}
+
+async function fitRows(
+  { rows, count, width }: Rows,
+  labels: ArrayLike<number>,
+  lambdas: readonly number[],
   { classes, intercept = true, stop = { gradient: 5e-4 }, maxIterations = 100, threads }: LogisticOptions,
 ): Promise<LogisticSolution[]> {
   if (intercept && "gap" in stop)
     throw new Error(
       "the duality gap is known without an intercept only; stop by the gradient or leave out the intercept",
     );
-  const { count, width } = features;
-  const rows = Float64Array.from(features.rows);
   const backend = cpu({ threads }); // a GPU has no float64
   const program = await backend.compile(lossGraph(count, width, classes));
   program.bind({

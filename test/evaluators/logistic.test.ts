@@ -38,6 +38,25 @@ it.each([
   expect(largest).toBeLessThan(1.001e-5);
 });
 
+it("reaches the optimum of fewer rows than columns, repeated ones and empty ones among them", async () => {
+  const [count, width, lambda] = [9, 40, 1e-3];
+  const random = randomFor("wide");
+  const rows = Float32Array.from({ length: count * width }, () => random.normal());
+  rows.copyWithin(width, 0, width); // the second row is the first one
+  rows.fill(0, 2 * width, 3 * width);
+  const data = { features: { rows, count, width }, labels: Int32Array.from([0, 0, 0, 0, 1, 1, 1, 2, 2]) };
+  for (const intercept of [true, false]) {
+    const stop = { gradient: 1e-8 };
+    const [found] = await fitLogistic(data, [lambda], { classes: 3, intercept, stop, maxIterations: 1000 });
+    expect(found!.weight).toHaveLength(3 * width);
+    const gradient = gradientOf(data, found!, lambda).slice(0, intercept ? undefined : 3 * width);
+    expect(Math.max(...gradient.map(Math.abs))).toBeLessThan(2e-8);
+  }
+  const nothing = { ...data, features: { rows: new Float32Array(count * width), count, width } };
+  const [flat] = await fitLogistic(nothing, [lambda], { classes: 3 });
+  expect(Math.max(...flat!.weight.map(Math.abs))).toBe(0);
+});
+
 it("solves for each penalty in turn, with shrinking weights under a stronger one", async () => {
   const data = clusters("penalties", { count: 45, spread: 0.5 });
   const solutions = await fitLogistic(data, [1, 1e-2], { classes: 3, stop: { gradient: 1e-5 } });
