@@ -4,7 +4,7 @@
  * pass for both encoders.
  *
  *     node dist/bench/frozen.js --model vit-tiny/8 --batch 64 --threads 2
- *     node dist/bench/frozen.js --model demo --batch 64 --rounds 20
+ *     node dist/bench/frozen.js --model small --batch 64 --rounds 20
  *
  * The variants take turns of four steps, so that a machine that slows down slows all; medians of the mean of four, and
  * ratios to nothing frozen.

@@ -1,8 +1,8 @@
 /**
  * Training from files to updated weights: images a second of decoding, augmentation and step together.
  *
- *     node dist/bench/pipeline.js --data photos --objective cl --model demo
- *     node dist/bench/pipeline.js --data photos --objective mim --model demo --workers 2 --torch --python venv/bin/python
+ *     node dist/bench/pipeline.js --data photos --objective cl --model small
+ *     node dist/bench/pipeline.js --data photos --objective mim --model small --workers 2 --torch --python venv/bin/python
  *
  * With `--torch` a PyTorch user's training runs beside it (pipeline_torch.py): the same model, loss and augmentation by
  * torchvision and a DataLoader with so many workers. Each side has a process of its own; they take turns, a stretch of some
@@ -29,7 +29,7 @@ const { values: options } = parseArgs({
   options: {
     data: { type: "string" },
     objective: { type: "string", default: "cl" },
-    model: { type: "string", default: "demo" },
+    model: { type: "string", default: "small" },
     batch: { type: "string", default: "64" },
     micro: { type: "string" },
     threads: { type: "string", default: "2" },

@@ -30,7 +30,7 @@ import { defineRecipe } from "../src/recipe/recipe.ts";
 import { listCheckpoints } from "../src/run/checkpoint.ts";
 import { describeEnvironment } from "../src/run/environment.ts";
 import { key } from "../src/tensor/random.ts";
-import { imageWork } from "../src/cost/work.ts";
+import { stepOperations } from "../src/cost/work.ts";
 import { type ResolvedStage, resolveStages } from "../src/recipe/stage.ts";
 import { pretrain } from "../src/train/pretrain.ts";
 import { scoresOf, validationQuestions } from "./on-validation.ts";
@@ -164,7 +164,7 @@ async function measureBaselines(): Promise<void> {
  * today's settings is 0.048 s of MIM and 0.2 s of CL there. What else runs on a machine changes no budget.
  */
 function secondsOf(stage: ResolvedStage): number {
-  return 0.015 + (stage.batch * imageWork(stage)) / 60e9;
+  return 0.015 + stepOperations(stage) / 60e9;
 }
 
 function settingOf(name: string): Setting {

@@ -2,7 +2,7 @@
  * Seconds and memory of one training step: forward, backward and AdamW.
  *
  *     node dist/bench/step.js --model vit-small/16 --batch 16 --micro 8 --torch
- *     node dist/bench/step.js --objective cl --model demo --batch 64 --torch --python venv/bin/python --fused
+ *     node dist/bench/step.js --objective cl --model small --batch 64 --torch --python venv/bin/python --fused
  *     node dist/bench/step.js --model vit-small/16 --batch 16 --micro 16 --device webgpu --peak 60
  *     … --torch --python venv/bin/python --torch-device cuda --precision tf32      on the same card
  *

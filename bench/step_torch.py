@@ -3,7 +3,7 @@
 usage: step_torch.py --task TASK --batch 8 --threads 2             one step for each line "step" on stdin
        step_torch.py --task TASK --batch 8 --threads 1 --steps 5   five steps, no stdin
 
-TASK is what `node dist/bench/step.js --objective cl --model demo --tell` prints: objective, sizes and optimizer. With
+TASK is what `node dist/bench/step.js --objective cl --model small --tell` prints: objective, sizes and optimizer. With
 --values the first weights and the batch are those of a .safetensors file, else they are random.
 
 --fused takes PyTorch's kernels for attention and AdamW in place of the plain ones. With --device cuda the step runs on the

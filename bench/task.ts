@@ -18,7 +18,7 @@ import { smallImages } from "../src/methods/demo.ts";
 import { method } from "../src/methods/methods.ts";
 
 const models: Readonly<Record<string, VitConfig>> = {
-  demo: smallImages.model, // 17 tokens
+  small: smallImages.model, // 17 tokens
   "vit-micro": { imageSize: 32, patchSize: 4, width: 192, depth: 6, heads: 3 }, // 65 tokens
   "vit-tiny/8": presets["vit-tiny/8"]!, // 65 tokens of 64 px
   "vit-small/16": presets["vit-small/16"]!,
@@ -83,7 +83,7 @@ export interface StageOptions {
 }
 
 /**
- * The stage that one gets for a model: the demo's for `demo`, else that for somebody's own images. From ViT-S up the heads
+ * The stage that one gets for a model: that of small images for `small`, else that for somebody's own images. From ViT-S up the heads
  * have the paper's sizes.
  */
 export function stageOf(kind: "mim" | "cl", name: string, options: StageOptions): ResolvedStage {
@@ -91,7 +91,7 @@ export function stageOf(kind: "mim" | "cl", name: string, options: StageOptions)
   const model = modelOf(name);
   const { mim, cl } = smallImages;
   const recipe =
-    name === "demo"
+    name === "small"
       ? method(kind, {
           data,
           model,

@@ -21,7 +21,7 @@ const told = (kind: "mim" | "cl", name: string, size: number) =>
   };
 
 it.each(kinds)("a step of %s", async (kind) => {
-  const said = await bench("step", "--objective", kind, "--model", "demo", "--batch", "4", "--rounds", "1");
+  const said = await bench("step", "--objective", kind, "--model", "small", "--batch", "4", "--rounds", "1");
   expect(said).toMatch(/ONNX Runtime \d+\.\d+/);
   expect(said).toMatch(/layergraft +median [\d.]+ s a step, .* peak [\d.]+ GiB\n.* operators in /);
 });
@@ -40,13 +40,13 @@ it.each(["mim", "cl"])("from files to weights by %s", async (kind) => {
 });
 
 it("PyTorch's side is told what the recipe trains", () => {
-  const demo = { image: 32, patch: 8, width: 96, depth: 6, heads: 3 };
-  expect(told("cl", "demo", 32)).toMatchObject({
-    model: { ...demo, mlpDim: 512, dim: 128, temperature: 0.1, momentum: 0.98, freezePatchEmbed: true },
+  const small = { image: 32, patch: 8, width: 96, depth: 6, heads: 3 };
+  expect(told("cl", "small", 32)).toMatchObject({
+    model: { ...small, mlpDim: 512, dim: 128, temperature: 0.1, momentum: 0.98, freezePatchEmbed: true },
     views: { view1: { blur: { probability: 0.5 } }, view2: { solarize: { probability: 0.1 } } },
   });
-  expect(told("mim", "demo", 32)).toMatchObject({
-    model: { ...demo, decoderWidth: 64, decoderDepth: 2, maskRatio: 0.75, normPix: true },
+  expect(told("mim", "small", 32)).toMatchObject({
+    model: { ...small, decoderWidth: 64, decoderDepth: 2, maskRatio: 0.75, normPix: true },
     views: { noise: { length: 16 } },
   });
   expect(told("cl", "vit-tiny/8", 64)).toMatchObject({ model: { width: 192, mlpDim: 1024, dim: 256 } });
