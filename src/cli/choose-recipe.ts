@@ -3,6 +3,7 @@ import type { Source } from "../data/source.ts";
 import { openSource, type SourceInput } from "../data/sources/open.ts";
 import type { CenterView } from "../data/augmentation/views.ts";
 import type { PatchDrop } from "../objectives/mocov3.ts";
+import { operationsPerSecond } from "../cost/speed.ts";
 import { automatic } from "../methods/automatic.ts";
 import type { Method } from "../methods/methods.ts";
 import { type Recipe, type RecipeInput } from "../recipe/recipe.ts";
@@ -33,7 +34,7 @@ export async function chooseRecipe(images: string, options: RecipeOptions, outpu
   const start = init === undefined ? undefined : await openStart(init, options);
   const chosenMethod = methodOf(name);
   const chosen = isMethod(name)
-    ? await forImages(data, source, name, options, start)
+    ? await forImages(data, source, name, options, start, output)
     : namedRecipe(data, options, start);
   const skipped = start !== undefined && chosenMethod !== undefined && takesFirstStage(start, chosenMethod);
   const recipe = withCommonOptions(start === undefined || skipped ? chosen : startFrom(chosen, start.path), options);
@@ -77,6 +78,7 @@ async function forImages(
   name: Method,
   options: RecipeOptions,
   start: Start | undefined,
+  output: Output,
 ): Promise<RecipeInput> {
   const { imageSize, patchSize, epochs, batch, learningRate, hours } = options;
   const {
@@ -101,7 +103,7 @@ async function forImages(
   const unused = grafting.find((each) => isGiven(options, each));
   if (unused !== undefined && (name === "mim" || name === "cl" || name === "mtl"))
     throw new Error(`--${kebabCase(unused)} says how a second stage builds on the first, but ${name} has one stage`);
-  const recipe = automatic({
+  const settings = {
     data,
     method: name,
     mim: defined({ objective: options.mim, schedule, maskRatio, ...(normPix === false ? { normPix } : {}) }),
@@ -111,8 +113,20 @@ async function forImages(
     shortSide: await typicalShortSide(source),
     ...defined({ model, imageSize, patchSize, batch, learningRate, hours, parent, watch }),
     ...(epochs === undefined ? {} : { epochs: { mim: epochs, cl: epochs } }),
-  });
+  };
+  const rough = automatic(settings);
+  const isTimed = hours !== undefined && epochs === undefined;
+  const recipe = isTimed ? automatic({ ...settings, speed: await speedOf(rough, options, output) }) : rough;
   return start === undefined ? recipe : fitToStart(recipe, start);
+}
+
+/** Operations a second, measured in a few steps of `recipe` and told. */
+async function speedOf(recipe: RecipeInput, options: RecipeOptions, output: Output): Promise<number> {
+  output.work("timing a few steps", 0, 1);
+  const speed = await operationsPerSecond(withCommonOptions(recipe, options));
+  output.work("", 1, 1);
+  output.say(`${(speed / 1e9).toFixed(0)} billion operations a second, as measured in a few steps`);
+  return speed;
 }
 
 function patchDropOf({ patchDrop, contrastiveMae }: RecipeOptions): PatchDrop | undefined {

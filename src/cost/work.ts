@@ -128,6 +128,12 @@ export function stageWork(stage: ResolvedStage, processes = 1): StageWork {
   };
 }
 
+/** Operations of a mean step, as `StageWork` counts them. */
+export function stepOperations(stage: ResolvedStage): number {
+  const { perImage, perBatch } = stageWork(stage).operations;
+  return stage.batch * perImage + perBatch;
+}
+
 /** The loss of the encoded rows of `batch` images, which are inputs named `encoded.`, and all of its gradients. */
 export function lossGraph(stage: ResolvedStage, batch: number): Readonly<Record<string, Value>> {
   const { outputs } = partsOf(stage, 2, batch);

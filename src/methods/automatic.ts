@@ -28,6 +28,8 @@ export interface AutomaticOptions {
   readonly seed?: number;
   /** Time to aim for when epochs are not given (default 8 hours). */
   readonly hours?: number;
+  /** Operations that this machine makes a second in training (default: a rough number of its processors). */
+  readonly speed?: number;
   /** A checkpoint with an encoder that takes the place of the first of two stages. */
   readonly parent?: string;
   /** See `MethodOptions`. */
@@ -38,47 +40,56 @@ export interface AutomaticOptions {
   readonly graft?: GraftOptions;
 }
 
-/** A recipe for these images on this machine. Throws when there is one image or no such model. */
+/** Images that a stage must see before more work on each of them pays, and the most epochs. */
+const [enough, most] = [100_000, 300];
+
+/** A recipe for these images on this machine: docs/defaults.md. Throws when there is one image or no such model. */
 export function automatic(options: AutomaticOptions): RecipeInput {
-  const { images, data, seed = 0, hours = 8 } = options;
+  const { images, hours = 8, speed = 40e9 * processors() } = options;
   if (images < 2) throw new Error("contrastive learning tells images apart, so it needs at least 2 images");
-  const model = chooseModel(options);
-  const tokens = patchCount(model) + 1;
-  const batch = Math.min(options.batch ?? chooseBatch(images, tokens, model), images);
+  const asked = Math.max(options.epochs?.mim ?? 0, options.epochs?.cl ?? 0);
+  const batchOf = (model: VitConfig, epochs: number) =>
+    Math.min(options.batch ?? chooseBatch(images, epochs, model), images);
+  const choices = models(options).map((model) => {
+    const stages = resolveStages(defineRecipe(recipeOf(model, 1, batchOf(model, most), options)));
+    const operations = stages.reduce((sum, stage) => sum + images * imageWork(stage), 0);
+    return { model, affordable: (hours * 3600 * speed) / operations };
+  });
+  const { model, affordable } =
+    choices.find((each) => Math.min(most, each.affordable) >= (asked || enough / images)) ?? choices.at(-1)!;
+  const epochs = Math.min(
+    most,
+    Math.max(1, affordable < 10 ? Math.round(10 * affordable) / 10 : Math.round(affordable)),
+  );
+  const recipe = recipeOf(model, epochs, batchOf(model, asked || epochs), options);
+  return inMicroBatches(recipe, resolveStages(defineRecipe(recipe)), fittingBatch(model), options);
+}
 
-  const learningRate = options.learningRate ?? rateFor(model, batch);
-  const recipe = (epochs: number) =>
-    method(options.method ?? "layer-grafted", {
-      data: kindOf(data).reduced?.(data, 2 * model.imageSize) ?? data,
-      model,
-      seed,
-      ...(isSmall(model) ? { resize: model.imageSize } : {}),
-      ...(options.parent === undefined ? {} : { parent: options.parent }),
-      ...(options.watch === undefined ? {} : { watch: options.watch }),
-      mim: {
-        epochs: options.epochs?.mim ?? epochs,
-        batch,
-        learningRate,
-        ...options.mim,
-      },
-      cl: {
-        epochs: options.epochs?.cl ?? epochs,
-        batch,
-        learningRate,
-        ...contrastFor(model, options.cl?.objective),
-        ...options.cl,
-      },
-      graft: { rates: model.depth % 3 === 0 ? [0.1, 0.1, 1] : [0.1, 1], ...options.graft },
-    });
-
-  const [least, most] = [10, 300];
-  const longest = resolveStages(defineRecipe(recipe(most)));
-  const perEpoch = longest.reduce((sum, stage) => sum + images * imageWork(stage), 0);
-  // Rough operations per second; the measured estimate is printed before the first step.
-  const perSecond = 40e9 * processors();
-  const affordable = (hours * 3600 * perSecond) / perEpoch;
-  const chosen = recipe(Math.round(Math.min(most, Math.max(least, affordable))));
-  return inMicroBatches(chosen, longest, fittingBatch(tokens, model), options);
+function recipeOf(model: VitConfig, epochs: number, batch: number, options: AutomaticOptions): RecipeInput {
+  const { data, seed = 0 } = options;
+  const rates = ratesFor(model, batch);
+  return method(options.method ?? "layer-grafted", {
+    data: kindOf(data).reduced?.(data, 2 * model.imageSize) ?? data,
+    model,
+    seed,
+    ...(isSmall(model) ? { resize: model.imageSize } : {}),
+    ...(options.parent === undefined ? {} : { parent: options.parent }),
+    ...(options.watch === undefined ? {} : { watch: options.watch }),
+    mim: {
+      epochs: options.epochs?.mim ?? epochs,
+      batch,
+      learningRate: options.learningRate ?? rates.mim,
+      ...options.mim,
+    },
+    cl: {
+      epochs: options.epochs?.cl ?? epochs,
+      batch,
+      learningRate: options.learningRate ?? rates.cl,
+      ...contrastFor(model, options.cl?.objective),
+      ...options.cl,
+    },
+    graft: { rates: graftRates(model), ...options.graft },
+  });
 }
 
 /**
@@ -107,64 +118,113 @@ function inMicroBatches(
 export function bothLosses(recipe: Recipe, batch: number): readonly Stage[] {
   const { data, model } = recipe;
   const { mean, std } = recipe.evaluationView;
-  const { mlpDim, views } = contrastFor(model);
-  const timing = { epochs: 1, batch, learningRate: rateFor(model, batch) };
+  const { views, ...contrast } = contrastFor(model);
+  const { mim, cl } = ratesFor(model, batch);
+  const timing = { epochs: 1, batch };
   const normalised = { view1: { ...views?.view1, mean, std }, view2: { ...views?.view2, mean, std } };
   return defineRecipe(
     method("mtl", {
       data,
       model,
-      mim: { ...timing, view: { mean, std } },
-      cl: { ...timing, mlpDim, views: normalised },
+      mim: { ...timing, learningRate: mim, view: { mean, std } },
+      cl: { ...timing, learningRate: cl, ...contrast, views: normalised },
     }),
   ).stages;
 }
 
 /** Given for a batch of 256 and scaled linearly; below that the square root of the batch serves Adam better. */
-function rateFor({ width }: VitConfig, batch: number): number {
-  return (width <= 256 ? 1e-3 : 5e-4) * Math.sqrt(256 / Math.min(256, batch));
+function ratesFor(model: VitConfig, batch: number): { readonly mim: number; readonly cl: number } {
+  const scaled = (rate: number) => Number((rate * Math.sqrt(256 / Math.min(256, batch))).toPrecision(2));
+  if (isSmall(model)) return { mim: scaled(2e-3), cl: scaled(4e-3) };
+  const rate = scaled(model.width <= 256 ? 1e-3 : 5e-4);
+  return { mim: rate, cl: rate };
 }
 
-/** Heads in proportion to the encoder, 4096 at ViT-B, and what small images bear. */
-function contrastFor(model: VitConfig, objective: ClName = "mocov3"): { mlpDim?: number; views?: typeof smallViews } {
+/** The paper's 1 : 10; milder where MIM is short and leaves the lower layers more to learn. */
+function graftRates(model: VitConfig): readonly number[] {
+  const lower = isSmall(model) ? 0.3 : 0.1;
+  return model.depth % 3 === 0 ? [lower, lower, 1] : [lower, 1];
+}
+
+/** Heads in proportion to the encoder, 4096 at ViT-B; and what a small encoder makes the most of in a short time. */
+function contrastFor(model: VitConfig, objective: ClName = "mocov3"): Partial<ClOptions> {
   const mlpDim = Math.min(4096, Math.max(512, Math.round((model.width * 16) / 3 / 256) * 256));
-  return { ...(takes(objective, "mlpDim") ? { mlpDim } : {}), ...(isSmall(model) ? { views: smallViews } : {}) };
+  const options = { mlpDim, ...(isSmall(model) ? { temperature: 0.1, momentum: 0.98 } : {}) };
+  const known = Object.fromEntries(Object.entries(options).filter(([name]) => takes(objective, name)));
+  return { ...known, ...(isSmall(model) ? { views: smallViews } : {}) };
 }
 
-function isSmall({ imageSize }: VitConfig): boolean {
-  return imageSize <= 64;
+/** Whether an encoder is made for few pixels or little time: its settings are those of docs/defaults.md. */
+function isSmall({ width }: VitConfig): boolean {
+  return width <= 128;
 }
 
-/** Small images: crops that keep most of the picture, and a blur in proportion to its size. */
+// Crops that keep much of the picture, colours that stay recognisable, and a blur in proportion to few pixels.
+const smallView = {
+  scale: [0.35, 1] as [number, number],
+  jitter: { probability: 0.8, brightness: 0.2, contrast: 0.2, saturation: 0.2, hue: 0.05 },
+  grayscale: 0.05,
+};
+const sigma: [number, number] = [0.1, 0.6];
 const smallViews = {
-  view1: { scale: [0.3, 1] as [number, number], blur: { probability: 0.5, sigma: [0.1, 0.6] as [number, number] } },
-  view2: { scale: [0.3, 1] as [number, number], blur: { probability: 0.1, sigma: [0.1, 0.6] as [number, number] } },
+  view1: { ...smallView, blur: { probability: 0.5, sigma } },
+  view2: { ...smallView, blur: { probability: 0.1, sigma }, solarize: { probability: 0.1, threshold: 128 } },
 };
 
-function chooseModel({ model: name, images, shortSide, imageSize, patchSize }: AutomaticOptions): VitConfig {
-  if (typeof name === "object") return { ...name, imageSize: imageSize ?? name.imageSize };
-  const chosen = name ?? (shortSide <= 80 ? "vit-micro" : images < 50_000 ? "vit-tiny/16" : "vit-small/16");
-  const preset = presets[chosen];
-  if (preset === undefined)
-    throw new Error(`there is no model ${chosen}; available: ${Object.keys(presets).join(", ")}`);
-  const patch = patchSize ?? preset.patchSize;
-  // Photos are reduced to a size that a small model makes use of; nothing is enlarged.
-  const wanted =
-    imageSize ?? (name === undefined && chosen === "vit-tiny/16" ? Math.min(160, shortSide) : preset.imageSize);
-  const size = imageSize ?? Math.max(patch * 2, Math.floor(Math.min(wanted, Math.max(shortSide, 32)) / patch) * patch);
-  return { ...preset, imageSize: size, patchSize: patch };
+/** Encoders for images of this size, the most work first. Nothing is enlarged beyond 32 pixels. */
+function models({ model: name, images, shortSide, imageSize, patchSize }: AutomaticOptions): readonly VitConfig[] {
+  if (typeof name === "object") return [{ ...name, imageSize: imageSize ?? name.imageSize }];
+  const preset = name === undefined ? undefined : presets[name];
+  if (name !== undefined && preset === undefined)
+    throw new Error(`there is no model ${name}; available: ${Object.keys(presets).join(", ")}`);
+  const list = preset !== undefined ? [preset] : shortSide <= 80 ? forThumbnails(shortSide) : forPhotos(images);
+  return list.map((model) => {
+    const patch = patchSize ?? model.patchSize;
+    const side = Math.min(model.imageSize, Math.max(shortSide, 32));
+    return {
+      ...model,
+      imageSize: imageSize ?? Math.max(2 * patch, Math.floor(side / patch) * patch),
+      patchSize: patch,
+    };
+  });
+}
+
+const least = { width: 64, depth: 6, heads: 2 };
+const small = { width: 96, depth: 6, heads: 3 };
+const medium = { width: 192, depth: 12, heads: 3 };
+
+/** All of their pixels, in many patches or in few. */
+function forThumbnails(shortSide: number): readonly VitConfig[] {
+  const [imageSize, fine] = [80, shortSide <= 40 ? 4 : 8];
+  return [
+    { imageSize, patchSize: fine, ...medium },
+    { imageSize, patchSize: fine, ...small },
+    { imageSize, patchSize: 2 * fine, ...small },
+    { imageSize, patchSize: 2 * fine, ...least },
+  ];
+}
+
+function forPhotos(images: number): readonly VitConfig[] {
+  return [
+    ...(images < 50_000 ? [] : [presets["vit-small/16"]!]),
+    { imageSize: 160, patchSize: 16, ...medium },
+    { imageSize: 128, patchSize: 16, ...small },
+    { imageSize: 96, patchSize: 16, ...small },
+    { imageSize: 64, patchSize: 16, ...small },
+    { imageSize: 64, patchSize: 16, ...least },
+  ];
 }
 
 /** The largest batch of which the activations of two views can be alive at once. */
-function fittingBatch(tokens: number, { width, depth, heads }: VitConfig): number {
+function fittingBatch(model: VitConfig): number {
+  const { width, depth, heads } = model;
+  const tokens = patchCount(model) + 1;
   const bytesPerImage = 2 * depth * 4 * (tokens * width * 22 + 3 * heads * tokens ** 2);
   return (0.35 * machineBytes()) / bytesPerImage;
 }
 
-/** Contrast wants many negatives; a batch that memory does not hold has its price, so it is for those who ask for it. */
-function chooseBatch(images: number, tokens: number, model: VitConfig): number {
-  const fits = fittingBatch(tokens, model);
-  const steps = images / 20; // at least some twenty steps an epoch
-  const power = Math.floor(Math.log2(Math.max(8, Math.min(256, fits, steps))));
-  return 2 ** power;
+/** Contrast wants many negatives, but also some thousand steps; and a batch that memory does not hold has its price. */
+function chooseBatch(images: number, epochs: number, model: VitConfig): number {
+  const bound = Math.min(256, fittingBatch(model), images / 20, Math.max(64, (images * epochs) / 4000));
+  return 2 ** Math.floor(Math.log2(Math.max(8, bound)));
 }

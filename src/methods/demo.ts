@@ -40,6 +40,9 @@ export const smallImages = {
   graft: { rates: [0.3, 0.3, 1] },
 };
 
+/** Narrower than `smallImages`: with some thousand drawings, epochs are worth more than width (docs/defaults.md). */
+const model = { ...smallImages.model, width: 64, heads: 2 };
+
 /** Drawings to train on. */
 export const trainingDrawings = {
   kind: "emoji" as const,
@@ -50,12 +53,12 @@ export const trainingDrawings = {
 
 const sizes = {
   quick: { mim: 4, cl: 1 },
-  standard: { mim: 60, cl: 40 },
-  full: { mim: 150, cl: 100 },
+  standard: { mim: 60, cl: 45 },
+  full: { mim: 240, cl: 180 },
 } as const;
 
 export function demo(size: DemoSize, seed: number): RecipeInput {
-  const { model, mim, cl, graft } = smallImages;
+  const { mim, cl, graft } = smallImages;
   const epochs = sizes[size];
   return method("layer-grafted", {
     name: `demo-${size}`,
