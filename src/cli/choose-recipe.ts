@@ -31,6 +31,8 @@ export async function chooseRecipe(images: string, options: RecipeOptions, outpu
   const { recipe: name, init } = options;
   if (init === undefined && options.heads !== undefined)
     throw new Error("--heads says how many heads the encoder in --init has; give --init too");
+  if (init === undefined && options.encoder !== undefined)
+    throw new Error("--encoder says which encoder of --init is meant; give --init too");
   const start = init === undefined ? undefined : await openStart(init, options);
   const chosenMethod = methodOf(name);
   const chosen = isMethod(name)

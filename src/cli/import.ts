@@ -1,6 +1,5 @@
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, InvalidArgumentError } from "commander";
 import { importWeights, type ImportReport } from "../interop/import.ts";
-import type { WhichEncoder } from "../interop/names.ts";
 import { whole } from "./options.ts";
 import { createOutput } from "./progress.ts";
 
@@ -10,25 +9,29 @@ interface Options {
   out: string;
   heads?: number;
   decoderHeads?: number;
-  encoder?: WhichEncoder;
+  encoder?: string;
   mean?: Channels;
   std?: Channels;
   strict: boolean;
   json: boolean;
 }
 
+export const encoderHelp =
+  "momentum, student, model_ema or what else stands before its names (default: the one that was trained; DINO's teacher)";
+
 export function importCommand(): Command {
   return new Command("import")
     .description(
-      "make a checkpoint of weights from elsewhere: MAE, MoCo v3, layer-grafted pre-training, timm, transformers",
+      "make a checkpoint of weights from elsewhere: MAE, MoCo v3, layer-grafted pre-training, DINO, timm, transformers, mmpretrain, torchvision",
     )
-    .argument("<file>", "what torch.save wrote (.pth, .pth.tar), or .safetensors")
+    .argument(
+      "<file>",
+      "what torch.save wrote (.pth, .pth.tar), .safetensors, the index of several, or a folder with one model",
+    )
     .option("--out <file>", "checkpoint to write; may not exist", "encoder.safetensors")
     .option("--heads <n>", "attention heads, where the file cannot tell", whole())
     .option("--decoder-heads <n>", "of MAE's decoder (default: 16; a narrow decoder is left out)", whole())
-    .addOption(
-      new Option("--encoder <which>", "of momentum contrast (default: base)").choices(["base", "momentum"] as const),
-    )
+    .option("--encoder <name>", `which, where the file holds several: ${encoderHelp}`)
     .option("--mean <r,g,b>", "subtracted from the images it was trained on, of 0 to 1 (default: ImageNet's)", channels)
     .option("--std <r,g,b>", "by which they were divided (default: ImageNet's)", deviations)
     .option("--strict", "refuse a file of which something is missing, unexpected or of another shape", false)
@@ -50,11 +53,13 @@ export function importCommand(): Command {
 
 /** The report in a few lines. */
 export function describeImport(report: ImportReport): string {
-  const { file, format, title, model, headsFrom, positions, feature, decoder, view, viewFrom, loaded, facts } = report;
+  const { file, format, title, encoder, model, headsFrom, positions, feature, decoder, view, viewFrom, loaded, facts } =
+    report;
   const { imageSize, patchSize, width, depth, heads } = model;
   const said = Object.entries(facts).map(([name, value]) => `${name} ${value}`);
   const rows: [string, string][] = [
     ...(said.length === 0 ? [] : [["it says", said.join(", ")] as [string, string]]),
+    ...(encoder === "" ? [] : [["encoder", encoder] as [string, string]]),
     ["model", `${imageSize} px, patch ${patchSize}, width ${width}, depth ${depth}, heads ${heads} (${headsFrom})`],
     [
       "positions",
@@ -72,6 +77,7 @@ export function describeImport(report: ImportReport): string {
         ]),
     ["loaded", `${loaded.tensors} tensors, ${loaded.numbers.toLocaleString("en")} numbers`],
     ...report.leftOut.map(({ reason, names }): [string, string] => ["left out", `${reason} (${few(names)})`]),
+    ...(report.notRead.length === 0 ? [] : [["not read", objects(report.notRead)] as [string, string]]),
     ["missing", few(report.missing)],
     ["unexpected", few(report.unexpected)],
     ...report.misshapen.map(({ name }): [string, string] => ["other shape", name]),
@@ -83,6 +89,11 @@ export function describeImport(report: ImportReport): string {
 function few(names: readonly string[]): string {
   if (names.length === 0) return "nothing";
   return names.length <= 3 ? names.join(", ") : `${names.length} tensors: ${names[0]}, …`;
+}
+
+function objects(notRead: readonly string[]): string {
+  const more = notRead.length > 4 ? ` and ${notRead.length - 4} other kinds of object` : "";
+  return `${notRead.slice(0, 4).join(", ")}${more}: objects of Python beside the weights`;
 }
 
 /** One number for all channels, or three. */

@@ -16,6 +16,7 @@ import { chooseRecipe } from "./choose-recipe.ts";
 import { imagesHelp, sourceAt } from "./data.ts";
 import { checkImageOptions, withImageOptions } from "./image-options.ts";
 import { deviceOrAutoOption, resolveDevice } from "./device.ts";
+import { encoderHelp } from "./import.ts";
 import { anchor, badShareOption, positive, setting, share, shares, whole, wholeOrAuto } from "./options.ts";
 import { interruptible } from "./interrupt.ts";
 import { createOutput, type Output } from "./progress.ts";
@@ -61,6 +62,7 @@ export function pretrainCommand(): Command {
       "start from the encoder in this file: a checkpoint, or weights from elsewhere (docs/weights.md)",
     )
     .option("--heads <n>", "of the encoder in --init, where its file cannot tell", whole())
+    .option("--encoder <name>", `which encoder of --init, where its file holds several: ${encoderHelp}`)
     .option("--parent <checkpoint>", "the encoder in this file takes the place of the first of two stages")
     .addOption(badShareOption())
     .option("--resume", "go on with the run in --out from its newest checkpoint", false)
@@ -172,9 +174,14 @@ async function resumeRun(argument: string | undefined, { out, data, ...options }
     "seed",
     "threads",
   ] as const;
-  const given = [...fixed, ...methodOptions, "init" as const, "heads" as const, "set" as const].filter((name) =>
-    isGiven(options, name),
-  );
+  const given = [
+    ...fixed,
+    ...methodOptions,
+    "init" as const,
+    "heads" as const,
+    "encoder" as const,
+    "set" as const,
+  ].filter((name) => isGiven(options, name));
   if (given.length > 0)
     throw new Error(
       `--resume goes on with the run as it was started; leave out --${kebabCase(given[0]!)}. ` +

@@ -27,6 +27,8 @@ export interface RecipeOptions extends ImageOptions {
   readonly init?: string;
   /** Of the encoder in `init`, where the file cannot tell. */
   readonly heads?: number;
+  /** Which encoder of `init`, where its file holds several. */
+  readonly encoder?: string;
   readonly set?: readonly Setting[];
   readonly parent?: string;
   readonly mim?: MimName;

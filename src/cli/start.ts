@@ -19,11 +19,14 @@ type Architecture = Omit<VitConfig, "imageSize">;
 /** Opens the file of `--init`. Rejects with one sentence when it cannot be used, or when other options ask for another model. */
 export async function openStart(
   path: string,
-  options: { heads?: number; model?: string; patchSize?: number },
+  options: { heads?: number; encoder?: string; model?: string; patchSize?: number },
 ): Promise<Start> {
   if (!existsSync(path)) throw new Error(`--init: there is no file ${path}`);
-  const { heads, model: name, patchSize } = options;
-  const weights = await openForeign(path, heads === undefined ? {} : { heads });
+  const { heads, encoder, model: name, patchSize } = options;
+  const weights = await openForeign(path, {
+    ...(heads === undefined ? {} : { heads }),
+    ...(encoder === undefined ? {} : { encoder }),
+  });
   const { model } = weights.report;
   const preset = name === undefined ? undefined : presets[name];
   if (name !== undefined && preset === undefined)
@@ -31,7 +34,7 @@ export async function openStart(
   if (preset !== undefined)
     requireSame(path, model, { ...preset, patchSize: patchSize ?? preset.patchSize }, `--model ${name}`);
   else if (patchSize !== undefined) requireSame(path, model, { ...model, patchSize }, `--patch-size ${patchSize}`);
-  return { ...weights, path: resolve(path) };
+  return { ...weights, path: resolve(weights.path) };
 }
 
 function requireSame(path: string, model: VitConfig, asked: VitConfig, who: string) {

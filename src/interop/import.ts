@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { createReadStream, existsSync } from "node:fs";
 import { basename } from "node:path";
 import { show } from "../tensor/shape.ts";
+import { shown } from "../tensor/text.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { resizePositions } from "../nn/interpolate.ts";
 import { patchCount } from "../nn/vit.ts";
@@ -11,7 +12,7 @@ import { maeDecoder } from "../objectives/mae.ts";
 import { readCheckpoint, writeWeights } from "../run/checkpoint.ts";
 import { type IdentifiedWeights, identify, type Layout, layouts } from "./layouts.ts";
 import { readMetadata, type WeightsMetadata } from "./metadata.ts";
-import { nameWeights, type WhichEncoder } from "./names.ts";
+import { type NamedWeights, nameWeights } from "./names.ts";
 import { openWeights } from "./weights-file.ts";
 
 type Channels = [number, number, number];
@@ -21,8 +22,11 @@ export interface ReadOptions {
   readonly heads?: number;
   /** Of MAE's decoder (default: 16, as MAE has; a narrow decoder is left out unless this is given). */
   readonly decoderHeads?: number;
-  /** Of momentum contrast (default: base, which the paper evaluates). */
-  readonly encoder?: WhichEncoder;
+  /**
+   * Which encoder, where the file holds several: its state dict, what stands before its names, or a part of that, such as
+   * `momentum`, `student`, `model_ema`. Default: the one that was trained and not its moving average; DINO's teacher.
+   */
+  readonly encoder?: string;
   /** Normalisation that the encoder was trained with (default: what lies beside the file, else ImageNet's). */
   readonly mean?: Channels;
   readonly std?: Channels;
@@ -40,6 +44,12 @@ export interface ImportReport extends Omit<IdentifiedWeights, "weights" | "leftO
   readonly mim: boolean;
   /** What stood before the encoder's names. */
   readonly prefix: string;
+  /** What the encoder is called among those of the file: `teacher.backbone`; empty where nothing stands before its names. */
+  readonly encoder: string;
+  /** The other encoders of the file; the option `encoder` takes one of them. */
+  readonly otherEncoders: readonly string[];
+  /** Objects of Python beside the weights, with their places. */
+  readonly notRead: readonly string[];
   /** What the file says of itself: arch, epoch. */
   readonly facts: Readonly<Record<string, string>>;
   readonly view: CenterView;
@@ -52,6 +62,8 @@ export interface ImportReport extends Omit<IdentifiedWeights, "weights" | "leftO
 
 /** A file that was understood; it is open until it is closed. */
 export interface ForeignWeights {
+  /** The file, where its folder was given. */
+  readonly path: string;
   readonly report: ImportReport;
   /** Whether it is a checkpoint of layergraft, which needs no import. */
   readonly own: boolean;
@@ -64,15 +76,16 @@ export interface ForeignWeights {
 }
 
 /** Understands a file of weights without reading most of them. Rejects with one sentence that starts with the path when it cannot be used. */
-export async function openForeign(path: string, options: ReadOptions = {}): Promise<ForeignWeights> {
-  const file = await openWeights(path);
+export async function openForeign(given: string, options: ReadOptions = {}): Promise<ForeignWeights> {
+  const file = await openWeights(given);
+  const { path } = file;
   try {
     const metadata = readMetadata(path, file.metadata);
     if (metadata.activation !== undefined && metadata.activation !== "gelu")
       throw new Error(
         `${path}: its config.json says that the activation is ${metadata.activation}; layergraft's encoders have gelu`,
       );
-    const named = nameWeights(path, file.tensors, options.encoder);
+    const named = nameWeights(path, file.stateDicts, options.encoder);
     const facts = factsIn(file.metadata);
     const { weights, leftOut, ...identified } = identify(path, named, {
       facts: Object.entries(facts)
@@ -88,8 +101,11 @@ export async function openForeign(path: string, options: ReadOptions = {}): Prom
       file: path,
       format: file.format,
       title: metadata.own ? `layergraft's own${"stage" in facts ? `, stage ${facts["stage"]}` : ""}` : layouts[layout],
-      mim: layout === "mae" || layout === "mae-full" || layout === "vitmae",
+      mim: ["mae", "mae-full", "vitmae", "mmpretrain-mae"].includes(layout),
       prefix: named.prefix,
+      encoder: named.label,
+      otherEncoders: named.alternatives.map(({ label }) => label),
+      notRead: file.notRead,
       facts,
       ...identified,
       layout,
@@ -97,10 +113,11 @@ export async function openForeign(path: string, options: ReadOptions = {}): Prom
       viewFrom,
       loaded: { tensors: weights.size, numbers },
       leftOut: [...leftOut].map(([reason, names]) => ({ reason, names })),
-      notes: notesOn(path, layout, identified, file.otherStateDicts, viewFrom),
+      notes: notesOn(path, layout, identified, named.alternatives, viewFrom),
     };
     if (options.strict === true) refuseUnlessExact(report);
     return {
+      path,
       report,
       own: metadata.own,
       async write(target, { imageSize = report.model.imageSize, decoder = true } = {}) {
@@ -122,7 +139,7 @@ export async function openForeign(path: string, options: ReadOptions = {}): Prom
           positions: report.positions,
           ...(decoder && report.decoder !== undefined ? { decoder: JSON.stringify(report.decoder) } : {}),
           source: basename(path),
-          sourceSha256: await sha256Of(path),
+          sourceSha256: await sha256Of(file.files),
         });
       },
       close: () => file.close(),
@@ -135,7 +152,7 @@ export async function openForeign(path: string, options: ReadOptions = {}): Prom
 
 /**
  * Writes a checkpoint of layergraft from somebody's weights: PyTorch or safetensors; MAE, MoCo v3, layer-grafted
- * pre-training, timm or transformers. `out` may not exist. Rejects with one sentence that starts with the path when the
+ * pre-training, timm, transformers, mmpretrain or torchvision. `out` may not exist. Rejects with one sentence that starts with the path when the
  * file holds no plain Vision Transformer, or when how it is to be read must be given.
  */
 export async function importWeights(
@@ -176,7 +193,7 @@ function notesOn(
   path: string,
   layout: Layout,
   { feature, decoder }: Pick<IdentifiedWeights, "feature" | "decoder">,
-  otherStateDicts: readonly string[],
+  alternatives: NamedWeights["alternatives"],
   viewFrom: string,
 ): string[] {
   const notes: string[] = [];
@@ -195,8 +212,11 @@ function notesOn(
     );
   if (decoder !== undefined)
     notes.push("MIM can go on from it with its decoder: layergraft pretrain IMAGES --recipe mim --init FILE");
-  if (otherStateDicts.length > 0)
-    notes.push(`it has other state dicts too, which were not read: ${otherStateDicts.join(", ")}`);
+  const elsewhere = alternatives.filter(({ prefix }) => prefix === undefined).map(({ label }) => shown(label));
+  if (elsewhere.length > 0)
+    notes.push(
+      `it holds other encoders too, which were left out: ${elsewhere.join(", ")}; --encoder ${elsewhere[0]} takes that one`,
+    );
   return notes;
 }
 
@@ -216,8 +236,10 @@ function refuseUnlessExact({ file, missing, unexpected, misshapen }: ImportRepor
   if (problems.length > 0) throw new Error(`${file} does not fit exactly, as --strict asks: ${problems.join("; ")}`);
 }
 
-async function sha256Of(path: string): Promise<string> {
+/** Of one file, or of several one after another. */
+async function sha256Of(files: readonly string[]): Promise<string> {
   const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) hash.update(chunk as Uint8Array);
+  for (const path of files)
+    for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) hash.update(chunk as Uint8Array);
   return hash.digest("hex");
 }

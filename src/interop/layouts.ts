@@ -21,6 +21,9 @@ export const layouts = {
   timm: "a ViT with timm's names",
   vit: "transformers' ViT",
   vitmae: "transformers' ViTMAE",
+  mmpretrain: "a ViT with mmpretrain's names",
+  "mmpretrain-mae": "MAE with mmpretrain's names",
+  torchvision: "torchvision's ViT",
 } as const;
 export type Layout = keyof typeof layouts;
 
@@ -97,7 +100,7 @@ export function identify(path: string, named: NamedWeights, hints: Hints): Ident
     (reason === undefined ? unexpected : leftOut.get(reason)!).push(...names);
   };
   for (const [name, { from }] of encoder) if (!weights.has(name)) leave(from, reasonWithin(name));
-  for (const name of named.others) leave([name], reasonOutside(name, prefix));
+  for (const name of named.others) leave([name], reasonOutside(name, named.alternatives));
   const hasDecoder = named.decoder.size > 0;
   return {
     layout: layoutOf({
@@ -123,7 +126,7 @@ export function identify(path: string, named: NamedWeights, hints: Hints): Ident
 
 /** Parts of other Vision Transformers, by a pattern of their names. */
 const otherParts: readonly (readonly [RegExp, string])[] = [
-  [/(^|\.)(ls[12]\.gamma|gamma_[12]|lambda_[12]|layer_scale[12]\.)/, "LayerScale"],
+  [/(^|\.)(ls[12]\.gamma|gamma_?[12]|lambda_[12]|layer_scale[12]\.)/, "LayerScale"],
   [/rel_pos|relative_position/, "a relative position bias"],
   [/(^|\.)(reg_tokens?|register_tokens?|storage_tokens)$/, "register tokens"],
   [/(^|\.)(dist_token|distillation_token|head_dist\.)/, "a distillation token"],
@@ -306,13 +309,17 @@ function reasonWithin(name: string): string | undefined {
 }
 
 /** Why something outside the encoder is left out; undefined where nobody knows it. */
-function reasonOutside(name: string, prefix: string): string | undefined {
+function reasonOutside(name: string, alternatives: NamedWeights["alternatives"]): string | undefined {
   if (name.startsWith("optimizer.")) return "the optimizer's moments";
-  const other = /(?:^|\.)(base|momentum)_encoder\./.exec(name)?.[1];
-  if (other !== undefined && !prefix.endsWith(`${other}_encoder.`))
-    return `the ${other} encoder: --encoder ${other} takes it in place of the other`;
+  const other = alternatives.find(({ prefix }) => prefix !== undefined && name.startsWith(prefix));
+  if (other !== undefined) {
+    const short = /(?:^|\.)(base|momentum)_encoder$/.exec(other.label)?.[1] ?? other.label;
+    return `the ${short} encoder: --encoder ${short} takes it in place of the other`;
+  }
   if (/(^|\.)predictor\./.test(name)) return "a predictor of contrast: heads start afresh";
-  return /(^|\.)(classifier|pooler)\./.test(name) ? "a classifier" : undefined;
+  if (/(^|\.)(\w*projector|\w*projection_head|(dino|ibot)_head|head\.(mlp|last_layer)|neck)\./.test(name))
+    return "a head of pre-training: heads start afresh";
+  return /(^|\.)(classifier|pooler|head|heads|fc)\./.test(name) ? "a classifier" : undefined;
 }
 
 interface LayoutClues {
@@ -326,6 +333,8 @@ interface LayoutClues {
 
 function layoutOf({ dialect, prefix, positions, feature, hasDecoder, hasHead }: LayoutClues): Layout {
   if (dialect === "transformers") return hasDecoder || positions === "mae" ? "vitmae" : "vit";
+  if (dialect === "mmpretrain" && (hasDecoder || (positions === "mae" && !hasHead))) return "mmpretrain-mae";
+  if (dialect === "mmpretrain" || dialect === "torchvision") return feature === "mean" ? "fine-tuned" : dialect;
   if (/(base|momentum)_encoder\.$/.test(prefix)) return positions === "mae" ? "lgp" : "mocov3";
   if (feature === "mean") return "fine-tuned";
   if (hasDecoder) return "mae-full";

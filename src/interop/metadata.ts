@@ -7,6 +7,7 @@ import * as z from "zod";
 import { type CenterView, viewSpec } from "../data/augmentation/views.ts";
 import { readJson } from "../run/json.ts";
 import { type Layout, layouts } from "./layouts.ts";
+import { hubNames } from "./weights-folder.ts";
 
 type Channels = [number, number, number];
 
@@ -91,7 +92,7 @@ const preprocessorSchema = z.object({
 
 /** Reads `config.json` and `preprocessor_config.json`, if the file has the name that weights have in such a repository. */
 function readConfigs(path: string): Omit<WeightsMetadata, "own"> {
-  if (!["model.safetensors", "pytorch_model.bin"].includes(basename(path))) return {};
+  if (!hubNames.some((name) => name === basename(path))) return {};
   const config = readJson(join(dirname(path), "config.json"), configSchema);
   const preprocessor = readJson(join(dirname(path), "preprocessor_config.json"), preprocessorSchema);
   const count = config?.num_attention_heads;

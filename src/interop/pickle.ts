@@ -1,7 +1,8 @@
 /**
  * Reading Python's pickles as data. A pickle is a program for a small stack machine, and its GLOBAL and REDUCE can call
- * anything that Python can import. This machine knows the operations that dictionaries of tensors need (protocols 2 to 5:
- * https://docs.python.org/3/library/pickletools.html) and a table of names; every other name is refused, none is run.
+ * anything that Python can import. This machine knows the operations that checkpoints need (protocols 2 to 5:
+ * https://docs.python.org/3/library/pickletools.html) and a table of names; every other name stands for itself and does
+ * nothing, whether it is called, made or given a state. None is run.
  */
 
 import { shown } from "../tensor/text.ts";
@@ -27,6 +28,19 @@ export class PickleFunction extends PickleObject {
     super();
     this.what = name;
     this.call = call;
+  }
+}
+
+/**
+ * A name that is not in the table, and whatever comes of it: an object without content. What the pickle puts into it is
+ * forgotten.
+ */
+export class Inert extends PickleObject {
+  readonly what: string;
+
+  constructor(what: string) {
+    super();
+    this.what = what;
   }
 }
 
@@ -56,6 +70,8 @@ const op = {
   EMPTY_TUPLE: 0x29,
   STOP: 0x2e,
   POP: 0x30,
+  POP_MARK: 0x31,
+  DUP: 0x32,
   BINBYTES: 0x42,
   SHORT_BINBYTES: 0x43,
   BINFLOAT: 0x47,
@@ -96,13 +112,45 @@ const op = {
   EMPTY_SET: 0x8f,
   ADDITEMS: 0x90,
   FROZENSET: 0x91,
+  NEWOBJ_EX: 0x92,
   STACK_GLOBAL: 0x93,
   MEMOIZE: 0x94,
   FRAME: 0x95,
+  BYTEARRAY8: 0x96,
 } as const;
 
-/** Above these a pickle is refused. A ViT-L with its optimizer takes 40,000 operations. */
-const limits = { operations: 500_000, integerBytes: 255 };
+/**
+ * What values take in memory, about, in bytes; and how much of that a pickle may take: `spare`, and beyond it `perByte` for
+ * each of its bytes, which a history of training does with.
+ */
+const memory = { value: 8, number: 16, text: 40, list: 100, dictionary: 250, memo: 80, spare: 2 ** 27, perByte: 8 };
+
+const limits = { integerBytes: 255, nameLetters: 1000 };
+
+/** Modules that only an attack asks for. Whoever opens such a file with Python would run it, so it is refused. */
+const hostileModules = new Set(
+  [
+    "os",
+    "posix",
+    "nt",
+    "subprocess",
+    "sys",
+    "shutil",
+    "socket",
+    "pty",
+    "runpy",
+    "importlib",
+    "ctypes",
+    "webbrowser",
+  ].concat(["commands", "popen2", "code", "pickle", "_pickle", "marshal", "pip"]),
+);
+const hostileNames = new Set(
+  ["builtins", "__builtin__"]
+    .flatMap((module) =>
+      ["eval", "exec", "execfile", "compile", "open", "__import__", "input"].map((name) => `${module}.${name}`),
+    )
+    .concat(["torch.load", "torch.hub.load", "numpy.load", "io.open"]),
+);
 
 /**
  * Runs the pickle that begins at byte `start`. Returns its value and the byte after it. Time and memory are bounded by
@@ -118,8 +166,10 @@ export function readPickle(
   const stack: PickleValue[] = [];
   const marks: number[] = [];
   const memo = new Map<number, PickleValue>();
+  const unknown = new Map<string, Inert>();
   let at = start;
   let copied = 0;
+  let left = memory.spare + memory.perByte * (bytes.length - start);
 
   const damaged = (why: string) => new Error(`${source} holds a damaged pickle: byte ${at} ${why}`);
   const context: PickleContext = {
@@ -129,6 +179,11 @@ export function readPickle(
       if (copied > bytes.length)
         throw new Error(`${source} repeats its content more often than a file of its size can need`);
     },
+  };
+
+  const spend = (amount: number) => {
+    left -= amount;
+    if (left < 0) throw context.fail("holds more lists, dictionaries and texts than a file of its size can need");
   };
 
   /** The next `length` bytes are passed. Returns where they begin. */
@@ -184,19 +239,16 @@ export function readPickle(
   };
   const append = (items: readonly PickleValue[]) => {
     const target = top();
+    if (target instanceof Inert) return;
     if (!Array.isArray(target)) throw damaged("adds to something that is not a list");
     for (const item of items) target.push(item);
   };
   const set = (items: readonly PickleValue[]) => {
     const target = top();
+    if (target instanceof Inert && items.length % 2 === 0) return;
     if (!(target instanceof Map) || items.length % 2 !== 0)
       throw damaged("sets an entry of something else than a dictionary");
-    for (let i = 0; i < items.length; i += 2) {
-      const key = items[i]!;
-      if (typeof key !== "string" && typeof key !== "number")
-        throw context.fail(`has a dictionary with the key ${describe(key)}; keys can be texts and numbers`);
-      target.set(key, items[i + 1]!);
-    }
+    for (let i = 0; i < items.length; i += 2) setEntry(target, items[i]!, items[i + 1]!);
   };
   const recall = (index: number) => {
     const value = memo.get(index);
@@ -205,14 +257,22 @@ export function readPickle(
   };
   const named = (module: PickleValue, name: PickleValue) => {
     if (typeof name !== "string" || typeof module !== "string") throw damaged("asks for a name that is not a text");
-    const found = names.get(`${module}.${name}`);
-    if (found === undefined)
+    if (module.length + name.length > limits.nameLetters)
+      throw damaged(`asks for a name of ${module.length + name.length} letters`);
+    const whole = `${module}.${name}`;
+    const found = names.get(whole) ?? unknown.get(whole);
+    if (found !== undefined) return found;
+    if (hostileModules.has(module.split(".", 1)[0]!) || hostileNames.has(whole))
       throw context.fail(
-        `asks for ${shown(`${module}.${name}`)}, which no checkpoint of plain tensors needs; it was not run`,
+        `asks for ${shown(whole)}, as only an attack does: do not open the file with other programs; nothing was run`,
       );
-    return found;
+    spend(memory.dictionary);
+    const inert = new Inert(shown(whole));
+    unknown.set(whole, inert);
+    return inert;
   };
   const call = (target: PickleValue, args: PickleValue) => {
+    if (target instanceof Inert) return made(target, args);
     if (!(target instanceof PickleFunction))
       throw context.fail(`calls ${describe(target)}, which is not a function; nothing was run`);
     if (!Array.isArray(args)) throw damaged("has no list of arguments");
@@ -220,6 +280,7 @@ export function readPickle(
   };
   const build = (state: PickleValue) => {
     const target = top();
+    if (target instanceof Inert || state instanceof Inert) return;
     if (target instanceof Attributes) {
       const attributes = state instanceof Map ? state : Array.isArray(state) ? state[1] : undefined;
       if (!(attributes instanceof Map)) throw damaged("gives an object a state that is no dictionary");
@@ -230,7 +291,24 @@ export function readPickle(
     else if (!(target instanceof Map)) throw context.fail(`gives a state to ${describe(target)}, which takes none`);
   };
 
-  const push = (value: PickleValue) => stack.push(value);
+  const push = (value: PickleValue) => {
+    spend(
+      value === null || typeof value === "boolean"
+        ? memory.value
+        : typeof value === "number"
+          ? memory.number
+          : memory.text,
+    );
+    stack.push(value);
+  };
+  const pushList = (items: PickleValue[]) => {
+    spend(memory.list);
+    stack.push(items);
+  };
+  const store = (index: number) => {
+    spend(memory.memo);
+    memo.set(index, top());
+  };
   const operations: Readonly<Record<number, () => unknown>> = {
     [op.PROTO]: () => {
       const protocol = u8();
@@ -243,6 +321,8 @@ export function readPickle(
     },
     [op.MARK]: () => marks.push(stack.length),
     [op.POP]: pop,
+    [op.POP_MARK]: marked,
+    [op.DUP]: () => push(top()),
     [op.NONE]: () => push(null),
     [op.NEWTRUE]: () => push(true),
     [op.NEWFALSE]: () => push(false),
@@ -261,29 +341,37 @@ export function readPickle(
     [op.SHORT_BINBYTES]: () => push(binary(u8())),
     [op.BINBYTES]: () => push(binary(u32())),
     [op.BINBYTES8]: () => push(binary(u64())),
-    [op.EMPTY_LIST]: () => push([]),
-    [op.EMPTY_TUPLE]: () => push([]),
-    [op.EMPTY_SET]: () => push([]),
-    [op.EMPTY_DICT]: () => push(new Map()),
+    [op.BYTEARRAY8]: () => push(binary(u64())),
+    [op.EMPTY_LIST]: () => pushList([]),
+    [op.EMPTY_TUPLE]: () => pushList([]),
+    [op.EMPTY_SET]: () => pushList([]),
+    [op.EMPTY_DICT]: () => {
+      spend(memory.dictionary);
+      stack.push(new Map());
+    },
     [op.APPEND]: () => append(last(1)),
     [op.APPENDS]: () => append(marked()),
     [op.ADDITEMS]: () => append(marked()),
-    [op.TUPLE]: () => push(marked()),
-    [op.TUPLE1]: () => push(last(1)),
-    [op.TUPLE2]: () => push(last(2)),
-    [op.TUPLE3]: () => push(last(3)),
-    [op.FROZENSET]: () => push(marked()),
+    [op.TUPLE]: () => pushList(marked()),
+    [op.TUPLE1]: () => pushList(last(1)),
+    [op.TUPLE2]: () => pushList(last(2)),
+    [op.TUPLE3]: () => pushList(last(3)),
+    [op.FROZENSET]: () => pushList(marked()),
     [op.SETITEM]: () => set(last(2)),
     [op.SETITEMS]: () => set(marked()),
-    [op.BINPUT]: () => memo.set(u8(), top()),
-    [op.LONG_BINPUT]: () => memo.set(u32(), top()),
-    [op.MEMOIZE]: () => memo.set(memo.size, top()),
+    [op.BINPUT]: () => store(u8()),
+    [op.LONG_BINPUT]: () => store(u32()),
+    [op.MEMOIZE]: () => store(memo.size),
     [op.BINGET]: () => push(recall(u8())),
     [op.LONG_BINGET]: () => push(recall(u32())),
     [op.GLOBAL]: () => push(named(line(), line())),
     [op.STACK_GLOBAL]: () => push(named(...(last(2) as [PickleValue, PickleValue]))),
     [op.REDUCE]: () => push(call(...(last(2) as [PickleValue, PickleValue]))),
     [op.NEWOBJ]: () => push(call(...(last(2) as [PickleValue, PickleValue]))),
+    [op.NEWOBJ_EX]: () => {
+      const [target, args] = last(3) as [PickleValue, PickleValue, PickleValue];
+      push(call(target, args));
+    },
     [op.BUILD]: () => build(pop()),
     [op.BINPERSID]: () => {
       if (persistent === undefined) throw context.fail("holds a persistent id where none can be");
@@ -291,7 +379,7 @@ export function readPickle(
     },
   };
 
-  for (let count = 0; count < limits.operations; count++) {
+  for (;;) {
     const code = u8();
     if (code === op.STOP) {
       const value = pop();
@@ -305,7 +393,20 @@ export function readPickle(
       );
     operation();
   }
-  throw context.fail(`holds a pickle of more than ${limits.operations} operations`);
+}
+
+/** Sets an entry. What has a key that is neither text nor number is not kept, only that it was there. */
+export function setEntry(target: Map<PickleKey, PickleValue>, key: PickleValue, value: PickleValue): void {
+  if (typeof key === "string" || typeof key === "number") target.set(key, value);
+  else target.set(oddKey, new Inert(`entries whose keys are neither texts nor numbers`));
+}
+
+const oddKey = "(other keys)";
+
+/** What calling a name makes: an object of the same name, or of the class that it is given where it makes any class. */
+function made(target: Inert, args: PickleValue): Inert {
+  const first = Array.isArray(args) ? args[0] : undefined;
+  return first instanceof Inert && /[._](_reconstruct(or)?|__newobj(_ex)?__)$/.test(target.what) ? first : target;
 }
 
 const text = new TextDecoder("utf-8", { ignoreBOM: true });

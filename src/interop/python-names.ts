@@ -1,5 +1,14 @@
 /** The classes of Python that checkpoints hold beside tensors (arguments, counters, NumPy numbers), as inert data. */
-import { Attributes, describe, type PickleContext, PickleFunction, PickleObject, type PickleValue } from "./pickle.ts";
+import {
+  Attributes,
+  describe,
+  Inert,
+  type PickleContext,
+  PickleFunction,
+  PickleObject,
+  type PickleValue,
+  setEntry,
+} from "./pickle.ts";
 
 /** Python 2 and 3 have other names for the same modules. */
 const builtins = ["builtins", "__builtin__"];
@@ -25,7 +34,7 @@ export const pythonNames: ReadonlyMap<string, PickleValue> = new Map<string, Pic
   ...["pathlib", "pathlib._local"].flatMap((module) => paths.map((type) => named(`${module}.${type}`, path))),
   // How protocol 2 writes bytes: already a string of the code points 0 to 255.
   named("_codecs.encode", ([value = null]) => value),
-  named("numpy.dtype", ([code], { fail }) => new NumpyType(code, fail)),
+  named("numpy.dtype", ([code = null]) => new NumpyType(code)),
   ...numpy.map((module) => named(`${module}.scalar`, numpyScalar)),
 ]);
 
@@ -36,21 +45,23 @@ function named(name: string, call: PickleFunction["call"]): [string, PickleFunct
 /** `dict()`, `dict({…})`, `dict([(key, value), …])`. */
 function dictionary([content]: readonly PickleValue[], { fail, copies }: PickleContext): PickleValue {
   if (content === undefined) return new Map();
-  if (content instanceof Map) return content;
+  if (content instanceof Map || content instanceof Inert) return content;
   if (!Array.isArray(content)) throw fail(`makes a dictionary of ${describe(content)}`);
   copies(content.length);
-  return new Map(
-    content.map((pair) => {
-      const [key, value] = Array.isArray(pair) ? pair : [];
-      if ((typeof key !== "string" && typeof key !== "number") || value === undefined)
-        throw fail("makes a dictionary of something else than pairs of a key and a value");
-      return [key, value];
-    }),
-  );
+  const result = new Map<string | number, PickleValue>();
+  for (const pair of content) {
+    const [key, value] = Array.isArray(pair) ? pair : [];
+    if (key === undefined || value === undefined)
+      throw fail("makes a dictionary of something else than pairs of a key and a value");
+    setEntry(result, key, value);
+  }
+  return result;
 }
 
 /** `a/b` of the parts `a` and `b`. */
 function path(parts: readonly PickleValue[], { fail, copies }: PickleContext): PickleValue {
+  const unknown = parts.find((part) => part instanceof Inert);
+  if (unknown !== undefined) return unknown;
   const texts = parts.map((part) => {
     if (typeof part !== "string") throw fail(`makes a path of ${describe(part)}`);
     copies(part.length + 1);
@@ -73,33 +84,30 @@ const decoders: Readonly<Record<string, (view: DataView) => number | boolean>> =
   b1: (view) => view.getUint8(0) !== 0,
 };
 
+/** A type of NumPy's. Numbers of types that have no decoder, or of another byte order, are not read. */
 class NumpyType extends PickleObject {
   readonly what: string;
+  decode: ((view: DataView) => number | boolean) | undefined;
   readonly bytes: number;
-  readonly decode: (view: DataView) => number | boolean;
 
-  constructor(code: PickleValue | undefined, fail: PickleContext["fail"]) {
+  constructor(code: PickleValue) {
     super();
-    this.what = `the NumPy type ${describe(code ?? null)}`;
-    const decode = typeof code === "string" && Object.hasOwn(decoders, code) ? decoders[code] : undefined;
-    if (decode === undefined)
-      throw fail(`holds ${this.what}; numbers of ${Object.keys(decoders).join(", ")} can be read`);
-    this.bytes = Number((code as string).slice(1));
-    this.decode = decode;
+    this.what = `the NumPy type ${describe(code)}`;
+    this.decode = typeof code === "string" && Object.hasOwn(decoders, code) ? decoders[code] : undefined;
+    this.bytes = typeof code === "string" ? Number(code.slice(1)) : 0;
   }
 
   /** (version, byte order, …) */
-  override build(state: PickleValue, { fail }: PickleContext): void {
+  override build(state: PickleValue): void {
     const order = Array.isArray(state) ? state[1] : undefined;
-    if (order !== "<" && order !== "|" && order !== "=")
-      throw fail(
-        `holds ${this.what} with byte order ${describe(order ?? null)}; only little-endian numbers can be read`,
-      );
+    if (order !== "<" && order !== "|" && order !== "=") this.decode = undefined;
   }
 }
 
-function numpyScalar([type, bytes]: readonly PickleValue[], { fail }: PickleContext): PickleValue {
+function numpyScalar([type = null, bytes]: readonly PickleValue[], { fail }: PickleContext): PickleValue {
+  if (type instanceof Inert) return type;
+  if (type instanceof NumpyType && type.decode === undefined) return new Inert(`a value of ${type.what}`);
   if (!(type instanceof NumpyType) || typeof bytes !== "string" || bytes.length !== type.bytes)
     throw fail("holds a NumPy number whose type and size do not agree");
-  return type.decode(new DataView(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)).buffer));
+  return type.decode!(new DataView(Uint8Array.from(bytes, (byte) => byte.charCodeAt(0)).buffer));
 }

@@ -5,16 +5,19 @@
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { readExactly } from "../run/tensor-file.ts";
 import { shown } from "../tensor/text.ts";
-import { describe, type PickleContext, type PickleValue, readPickle } from "./pickle.ts";
-import { checkPlainData, type PlainData } from "./plain-data.ts";
+import { describe, Inert, type PickleContext, type PickleValue, readPickle } from "./pickle.ts";
 import { pythonNames } from "./python-names.ts";
-import { readStorageId, Storage, torchNames, TorchTensor } from "./torch-tensor.ts";
+import { readStorageId, refuseElement, Storage, torchNames, TorchTensor, unreadTensor } from "./torch-tensor.ts";
+import { checkTree } from "./tree.ts";
 import { type ReadAt, readDirectory } from "./torch-zip.ts";
 
 export { TorchTensor };
 
-/** What a checkpoint holds: OrderedDict and Namespace are maps, tuples are lists, dtypes and devices are texts. */
-export type TorchValue = PlainData<TorchTensor>;
+/**
+ * What a checkpoint holds: OrderedDict and Namespace are maps, tuples are lists, dtypes and devices are texts. An object
+ * other than a TorchTensor is not read; it only says what it is.
+ */
+export type TorchValue = PickleValue;
 
 export interface TorchFile {
   readonly root: TorchValue;
@@ -65,8 +68,8 @@ interface Source {
   readonly readAt: ReadAt;
 }
 
-/** Pickles have some hundred kilobytes: the numbers of tensors are not in them. */
-const largestPickle = 2 ** 24;
+/** Pickles have some hundred kilobytes, since the numbers of tensors are not in them; a long history has some megabytes. */
+const largestPickle = 2 ** 27;
 
 /** A zip archive: `data.pkl`, and the bytes of storage N as `data/N`. */
 async function readArchive({ path, size, readAt }: Source): Promise<TorchValue> {
@@ -93,7 +96,7 @@ async function readArchive({ path, size, readAt }: Source): Promise<TorchValue> 
     if (bytes > extent.length)
       throw fail(`needs ${bytes} bytes for storage ${shown(key)}, but its entry has ${extent.length}`);
     return (target, offset) => readAt(target, extent.start + offset);
-  });
+  }, unreadTensor);
   const { value } = readPickle(content("data.pkl"), { source: path, names, persistent });
   return checkRoot(value, fail, size);
 }
@@ -126,7 +129,7 @@ function readPickles({ path, size, readAt }: Source): TorchValue {
     persistent: storages((key, bytes, length) => {
       lengths.set(key, { length, bytes });
       return (target, offset) => readAt(target, starts.get(key)! + offset);
-    }),
+    }, refuseElement), // whose size, and so the place of all that follow, is unknown
   });
   const keys = next();
   if (!Array.isArray(keys)) throw fail("has no list of its storages");
@@ -152,11 +155,18 @@ function readPickles({ path, size, readAt }: Source): TorchValue {
 
 const names = new Map([...pythonNames, ...torchNames]);
 
-/** Makes of persistent ids storages, one for each key. `locate` says how to read one that has so many bytes. */
-function storages(locate: (key: string, bytes: number, length: number) => Storage["read"]) {
+/**
+ * Makes of persistent ids storages, one for each key. `locate` says how to read one that has so many bytes; `unread` what
+ * stands for one whose numbers are of an unknown type.
+ */
+function storages(
+  locate: (key: string, bytes: number, length: number) => Storage["read"],
+  unread: (element: Inert, context: PickleContext) => Inert,
+) {
   const found = new Map<string, Storage>();
-  return (id: PickleValue, context: PickleContext): Storage => {
+  return (id: PickleValue, context: PickleContext): Storage | Inert => {
     const { element, key, length } = readStorageId(id, context);
+    if (element instanceof Inert) return unread(element, context);
     const storage = found.get(key) ?? new Storage(element, length, locate(key, length * element.bytes, length));
     if (storage.element !== element || storage.length !== length)
       throw context.fail(`describes storage ${shown(key)} in two ways`);
@@ -167,10 +177,10 @@ function storages(locate: (key: string, bytes: number, length: number) => Storag
 
 /** Sharing is fine (tied weights, a model and its average); what is beyond this is an attack on whoever reads it all. */
 function checkRoot(root: PickleValue, fail: (why: string) => Error, size: number): TorchValue {
-  return checkPlainData(root, {
-    allowed: TorchTensor,
-    bytesOf: ({ bytes }) => bytes,
-    limits: { values: 1_000_000, bytes: 16 * size },
+  checkTree(root, {
+    bytesOf: (object) => (object instanceof TorchTensor ? object.bytes : 0),
+    limits: { values: 1_000_000 + size, bytes: 16 * size },
     fail,
   });
+  return root;
 }

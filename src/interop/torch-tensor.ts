@@ -3,7 +3,7 @@ import type { DType } from "../tensor/dtype.ts";
 import { fromBfloat16, fromFloat16 } from "../tensor/half.ts";
 import { type Shape, show, sizeOf } from "../tensor/shape.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
-import { describe, type PickleContext, PickleFunction, PickleObject, type PickleValue } from "./pickle.ts";
+import { describe, Inert, type PickleContext, PickleFunction, PickleObject, type PickleValue } from "./pickle.ts";
 
 type Raw = Float32Array | Float64Array | BigInt64Array | Int32Array | Int16Array | Int8Array | Uint8Array | Uint16Array;
 
@@ -154,7 +154,8 @@ function gather(elements: Raw, target: Raw, shape: Shape, strides: readonly numb
 function rebuildTensor(
   [storage, offset, size, stride]: readonly PickleValue[],
   { fail, copies }: PickleContext,
-): TorchTensor {
+): TorchTensor | Inert {
+  if (storage instanceof Inert) return storage;
   if (!(storage instanceof Storage))
     throw fail(`makes a tensor of ${describe(storage ?? null)}, which is not a storage`);
   const shape = wholeNumbers(size, copies);
@@ -197,6 +198,7 @@ export const torchNames: ReadonlyMap<string, PickleValue> = new Map<string, Pick
   named("torch._utils._rebuild_parameter_with_state", parameter),
   named("torch.Size", ([sizes = []]) => sizes),
   named("torch.device", ([type = null, index = null], { fail }) => {
+    if (type instanceof Inert) return type;
     if (typeof type !== "string" || type.length > 80) throw fail(`names the device ${describe(type)}`);
     return index === null ? type : `${type}:${describe(index)}`;
   }),
@@ -207,7 +209,8 @@ function named(name: string, call: PickleFunction["call"]): [string, PickleFunct
 }
 
 /** A parameter is its tensor: whether it was trained is the recipe's affair. */
-function parameter([data]: readonly PickleValue[], { fail }: PickleContext): TorchTensor {
+function parameter([data]: readonly PickleValue[], { fail }: PickleContext): TorchTensor | Inert {
+  if (data instanceof Inert) return data;
   if (!(data instanceof TorchTensor))
     throw fail(`makes a parameter of ${describe(data ?? null)}, which is not a tensor`);
   return data;
@@ -215,7 +218,8 @@ function parameter([data]: readonly PickleValue[], { fail }: PickleContext): Tor
 
 /** What a persistent id says: `("storage", type, key, device, number of elements)`. */
 export interface StorageId {
-  readonly element: ElementType;
+  /** A name where the type is unknown. */
+  readonly element: ElementType | Inert;
   readonly key: string;
   readonly length: number;
 }
@@ -224,13 +228,24 @@ export function readStorageId(id: PickleValue, { fail }: PickleContext): Storage
   const [kind, element, key, , length, view = null] = Array.isArray(id) ? id : [];
   if (kind !== "storage" || typeof key !== "string" || !isWhole(length))
     throw fail("has a persistent id that is not a storage");
-  if (!(element instanceof ElementType))
-    throw fail(
-      `has a storage of ${describe(element ?? null)}; supported: ${elementTypes.map(([, dtype]) => dtype).join(", ")}`,
-    );
+  if (!(element instanceof ElementType || element instanceof Inert)) throw elementError(element, fail);
   if (view !== null)
     throw fail(
       "has a storage that is a view of another one, as PyTorch before 0.4 wrote; save it again with a newer PyTorch",
     );
   return { element, key, length };
+}
+
+function elementError(element: PickleValue | undefined, fail: PickleContext["fail"]): Error {
+  const known = elementTypes.map(([, dtype]) => dtype).join(", ");
+  return fail(`has a storage of ${describe(element ?? null)}; supported: ${known}`);
+}
+
+export function refuseElement(element: Inert, { fail }: PickleContext): never {
+  throw elementError(element, fail);
+}
+
+/** What stands for a storage and its tensors whose elements cannot be read. */
+export function unreadTensor(element: Inert): Inert {
+  return new Inert(`a tensor of ${element.what}`);
 }

@@ -20,6 +20,7 @@ it("import says what a file is, writes a checkpoint, and never over another", as
   expect(stdout.split("\n")).toEqual([
     "moco.pth.tar (PyTorch): MoCo v3",
     "  it says     arch vit_base, epoch 300",
+    "  encoder     state_dict.module.base_encoder",
     "  model       16 px, patch 4, width 16, depth 2, heads 2 (as you say)",
     "  positions   fixed, in MoCo v3's layout",
     "  feature     class token after the final norm",
@@ -65,11 +66,11 @@ describe("what cannot be imported ends with one sentence", () => {
     const whole = unpack(dir, "mae.pth", "whole.pth");
     expect(await sentence(whole)).toContain("give --heads");
     expect(await sentence(whole, "--heads", "5")).toContain("5 heads do not divide the encoder's width of 16");
+    expect(await sentence(whole, "--encoder", "teacher")).toContain("it holds one encoder, so leave out --encoder");
     expect(await sentence(join(dir, "nowhere.pth"))).toContain("there is no file");
     for (const wrong of [
       ["--std", "0"],
       ["--mean", "1,2"],
-      ["--encoder", "teacher"],
     ])
       expect((await layergraft(["import", whole, ...wrong])).code).toBe(2);
   });

@@ -13,6 +13,7 @@ import { importWeights, openForeign, type ReadOptions } from "../../src/interop/
 import { evaluate, expectAllclose } from "../helpers.ts";
 import { temporaryFolder } from "../run/temporary.ts";
 import { expected, featuresOf, images, model, unpack } from "./fixtures.ts";
+import { vitShapes } from "./small-vit.ts";
 
 const heads = { heads: 2 };
 
@@ -148,13 +149,13 @@ describe("the report", () => {
   });
 
   it("--strict refuses what does not fit exactly", async () => {
-    const path = write({ ...vit(), "neck.weight": [3] });
+    const path = write({ ...vitShapes(), "neck.weight": [3] });
     expect(await reportOn(path)).toMatchObject({ unexpected: ["neck.weight"] });
     await expect(reportOn(path, { ...heads, strict: true })).rejects.toThrow(
       "does not fit exactly, as --strict asks: unexpected neck.weight",
     );
     const cut = write({
-      ...vit(),
+      ...vitShapes(),
       "decoder_embed.weight": [16, 16],
       "decoder_blocks.0.attn.qkv.weight": [48, 16],
       "decoder_blocks.0.norm1.weight": [15],
@@ -180,7 +181,7 @@ it("another image size interpolates the position embedding", async () => {
 
 describe("heads", () => {
   const headsOf = async (width: number, table: "learned" | "mae" | "mocov3", options: ReadOptions = {}) => {
-    const weights = await openForeign(write(vit({ width }), table), options);
+    const weights = await openForeign(write(vitShapes({ width }), table), options);
     weights.close();
     const {
       model: { heads: count },
@@ -206,34 +207,34 @@ describe("heads", () => {
 });
 
 describe("what is not a plain ViT is refused by name", () => {
-  const without = (name: string) => Object.fromEntries(Object.entries(vit()).filter(([key]) => key !== name));
+  const without = (name: string) => Object.fromEntries(Object.entries(vitShapes()).filter(([key]) => key !== name));
   it.each<[Record<string, number[]>, string]>([
-    [{ ...vit(), "blocks.0.ls1.gamma": [16] }, "blocks.0.ls1.gamma is LayerScale"],
-    [{ ...vit(), "blocks.1.attn.relative_position_bias_table": [9, 2] }, "is a relative position bias"],
-    [{ ...vit(), reg_token: [1, 4, 16] }, "reg_token is register tokens"],
-    [{ ...vit(), dist_token: [1, 1, 16] }, "dist_token is a distillation token"],
-    [{ ...vit(), "blocks.0.mlp.w12.weight": [64, 16] }, "blocks.0.mlp.w12.weight is a gated MLP"],
-    [{ ...vit(), "blocks.0.attn.q_norm.weight": [8] }, "is norms of queries and keys"],
-    [{ ...vit(), "blocks.0.attn.temperature": [2] }, "blocks.0.attn.temperature belongs to a part"],
+    [{ ...vitShapes(), "blocks.0.ls1.gamma": [16] }, "blocks.0.ls1.gamma is LayerScale"],
+    [{ ...vitShapes(), "blocks.1.attn.relative_position_bias_table": [9, 2] }, "is a relative position bias"],
+    [{ ...vitShapes(), reg_token: [1, 4, 16] }, "reg_token is register tokens"],
+    [{ ...vitShapes(), dist_token: [1, 1, 16] }, "dist_token is a distillation token"],
+    [{ ...vitShapes(), "blocks.0.mlp.w12.weight": [64, 16] }, "blocks.0.mlp.w12.weight is a gated MLP"],
+    [{ ...vitShapes(), "blocks.0.attn.q_norm.weight": [8] }, "is norms of queries and keys"],
+    [{ ...vitShapes(), "blocks.0.attn.temperature": [2] }, "blocks.0.attn.temperature belongs to a part"],
     [without("cls_token"), "it lacks cls_token, which every encoder here has"],
     [without("pos_embed"), "it lacks pos_embed"],
     [without("blocks.1.attn.qkv.bias"), "it lacks blocks.1.attn.qkv.bias, which a plain ViT has"],
     [without("blocks.0.norm1.weight"), "it lacks blocks.0.norm1.weight"],
     [without("blocks.0.attn.qkv.weight"), "it lacks blocks.0.attn.qkv.weight"],
-    [{ ...vit(), "blocks.3.norm1.weight": [16] }, "it lacks blocks.2.attn.qkv.weight"],
+    [{ ...vitShapes(), "blocks.3.norm1.weight": [16] }, "it lacks blocks.2.attn.qkv.weight"],
     [
-      { ...vit(), "blocks.1.attn.qkv.weight": [32, 16] },
+      { ...vitShapes(), "blocks.1.attn.qkv.weight": [32, 16] },
       "has the shape [32,16], but a plain ViT of this width has [48,16]",
     ],
-    [{ ...vit(), pos_embed: [1, 16, 16] }, "pos_embed has the shape [1,16,16]; expected [1, 1 + patches, width]"],
-    [{ ...vit(), "patch_embed.proj.weight": [16, 1, 4, 4] }, "square patches of RGB images"],
-    [{ ...vit(), "blocks.0.mlp.fc1.weight": [32, 16] }, "but a plain ViT of this width has [64,16]"],
+    [{ ...vitShapes(), pos_embed: [1, 16, 16] }, "pos_embed has the shape [1,16,16]; expected [1, 1 + patches, width]"],
+    [{ ...vitShapes(), "patch_embed.proj.weight": [16, 1, 4, 4] }, "square patches of RGB images"],
+    [{ ...vitShapes(), "blocks.0.mlp.fc1.weight": [32, 16] }, "but a plain ViT of this width has [64,16]"],
     [{ "conv1.weight": [4, 3, 7, 7], "fc.weight": [2, 4] }, "it holds no Vision Transformer"],
     [
       { "patch_embed.proj.0.weight": [4, 3, 3, 3] },
       "patch_embed.proj.0.weight belongs to an embedding that layergraft has not",
     ],
-    [prefixed("student.", "teacher."), "holds 2 encoders (student.*, teacher.*)"],
+    [prefixed("left.", "right."), "holds 2 encoders (left, right)"],
   ])("%#: %s", async (shapes, why) => {
     const path = write(shapes);
     await expect(openForeign(path, heads)).rejects.toThrow(why);
@@ -242,7 +243,7 @@ describe("what is not a plain ViT is refused by name", () => {
 
   it("integers, and an encoder that is not there", async () => {
     const path = join(temporaryFolder(), "x.safetensors");
-    const all = tensorsOf(vit());
+    const all = tensorsOf(vitShapes());
     all.set("norm.bias", tensor("int32", [16]));
     writeFileSync(path, Buffer.concat(encodeSafetensors(all)));
     return Promise.all([
@@ -250,14 +251,18 @@ describe("what is not a plain ViT is refused by name", () => {
         "tensor norm.bias has the type int32",
       ),
       expect(importWeights(path, { ...heads, encoder: "momentum", out: "x" })).rejects.toThrow(
-        "has no momentum encoder",
+        "has no encoder momentum",
       ),
     ]);
   });
 });
 
 it("a small file cannot ask for a large model", async () => {
-  const wide = write({ ...vit(), "patch_embed.proj.weight": [2 ** 16, 3, 1, 1], "blocks.9999.norm1.weight": [1] });
+  const wide = write({
+    ...vitShapes(),
+    "patch_embed.proj.weight": [2 ** 16, 3, 1, 1],
+    "blocks.9999.norm1.weight": [1],
+  });
   await expect(openForeign(wide, heads)).rejects.toThrow("cls_token has the shape [1,1,16]");
 });
 
@@ -283,43 +288,88 @@ describe("files that hold no weights", () => {
 
   it("folders and nothing", async () => {
     await expect(openForeign("nowhere.pth")).rejects.toThrow("there is no file nowhere.pth");
-    await expect(openForeign(temporaryFolder())).rejects.toThrow("is a folder");
+    await expect(openForeign(temporaryFolder())).rejects.toThrow("is a folder without a file of weights");
   });
 });
 
-/** Names and shapes of a ViT. */
-function vit({ width = 16 } = {}): Record<string, number[]> {
-  const block = (i: number) => ({
-    [`blocks.${i}.norm1.weight`]: [width],
-    [`blocks.${i}.norm1.bias`]: [width],
-    [`blocks.${i}.attn.qkv.weight`]: [3 * width, width],
-    [`blocks.${i}.attn.qkv.bias`]: [3 * width],
-    [`blocks.${i}.attn.proj.weight`]: [width, width],
-    [`blocks.${i}.attn.proj.bias`]: [width],
-    [`blocks.${i}.norm2.weight`]: [width],
-    [`blocks.${i}.norm2.bias`]: [width],
-    [`blocks.${i}.mlp.fc1.weight`]: [4 * width, width],
-    [`blocks.${i}.mlp.fc1.bias`]: [4 * width],
-    [`blocks.${i}.mlp.fc2.weight`]: [width, 4 * width],
-    [`blocks.${i}.mlp.fc2.bias`]: [width],
-  });
-  return {
-    cls_token: [1, 1, width],
-    pos_embed: [1, 17, width],
-    "patch_embed.proj.weight": [width, 3, 4, 4],
-    "patch_embed.proj.bias": [width],
-    ...block(0),
-    ...block(1),
-    "norm.weight": [width],
-    "norm.bias": [width],
-  };
-}
-
 function prefixed(...prefixes: string[]): Record<string, number[]> {
   return Object.fromEntries(
-    prefixes.flatMap((prefix) => Object.entries(vit()).map(([name, shape]) => [prefix + name, shape] as const)),
+    prefixes.flatMap((prefix) => Object.entries(vitShapes()).map(([name, shape]) => [prefix + name, shape] as const)),
   );
 }
+
+describe("models in folders and in several files", () => {
+  /** A folder of these files; each has the tensors whose names pass. */
+  const folder = (files: Record<string, (name: string) => boolean>) => {
+    const dir = temporaryFolder();
+    for (const [file, keep] of Object.entries(files)) {
+      const tensors = new Map([...tensorsOf(vitShapes())].filter(([name]) => keep(name)));
+      writeFileSync(join(dir, file), Buffer.concat(encodeSafetensors(tensors)));
+    }
+    return dir;
+  };
+  const [early, late] = [(name: string) => name < "blocks.1", (name: string) => name >= "blocks.1"];
+  const parts = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"] as const;
+  const inParts = () => folder({ [parts[0]]: early, [parts[1]]: late });
+  const writeIndex = (dir: string, map: Record<string, string>, name = "model.safetensors.index.json") => {
+    writeFileSync(join(dir, name), JSON.stringify({ metadata: {}, weight_map: map }));
+    return join(dir, name);
+  };
+  const names = Object.fromEntries(Object.keys(vitShapes()).map((name) => [name, parts[early(name) ? 0 : 1]]));
+
+  it("are read through their index, or as the one model of a folder", async () => {
+    const dir = inParts();
+    const path = writeIndex(dir, names);
+    writeFileSync(join(dir, "config.json"), JSON.stringify({ num_attention_heads: 2 }));
+    const out = join(temporaryFolder(), "out.safetensors");
+    expect(await importWeights(dir, { out })).toMatchObject({
+      file: path,
+      format: "safetensors",
+      model,
+      unexpected: [],
+    });
+    expect(readCheckpoint(out).tensors.get("pos_embed")!.data).toEqual(tensorsOf(vitShapes()).get("pos_embed")!.data);
+    const single = folder({ "encoder.safetensors": () => true, "model-00001-of-00001.bin": () => false });
+    (await openForeign(single, heads)).close();
+    const hub = folder({ "model.safetensors": () => true, "pytorch_model.bin": () => true });
+    const weights = await openForeign(hub, heads);
+    weights.close();
+    expect(weights.path).toBe(join(hub, "model.safetensors"));
+  });
+
+  it("say what is missing", async () => {
+    const dir = inParts();
+    const part = join(dir, parts[1]);
+    await expect(openForeign(part)).rejects.toThrow(
+      `${part} is part 2 of a model in 2 files: put all of them and their index, model.safetensors.index.json, into one folder`,
+    );
+    await expect(openForeign(dir)).rejects.toThrow("is part 1 of a model in 2 files");
+    const path = writeIndex(dir, { ...names, "head.weight": "model-00003.safetensors" });
+    await expect(openForeign(part)).rejects.toThrow(`give their index, ${path}`);
+    await expect(openForeign(path, heads)).rejects.toThrow(
+      `${path} needs 3 files, of which 1 is not beside it: model-00003.safetensors; get it too`,
+    );
+    writeIndex(dir, { ...names, "head.weight": parts[0] });
+    await expect(openForeign(path, heads)).rejects.toThrow(
+      `${path} says that head.weight is in ${join(dir, parts[0])}`,
+    );
+    writeIndex(dir, { a: "../../etc/passwd" });
+    await expect(openForeign(path)).rejects.toThrow("names the file ../../etc/passwd; parts lie beside their index");
+    writeIndex(dir, {});
+    await expect(openForeign(path)).rejects.toThrow(`${path} names no tensors`);
+    writeFileSync(path, "{}");
+    await expect(openForeign(path)).rejects.toThrow(`${path} is not as expected at weight_map`);
+  });
+
+  it("are asked for where there are several", async () => {
+    const dir = folder({ "a.safetensors": () => true, "b.pth": () => true });
+    await expect(openForeign(dir)).rejects.toThrow(
+      `${dir} is a folder of 2 files of weights (a.safetensors, b.pth); give one of them`,
+    );
+    const run = folder({ "recipe.json": () => false, checkpoints: () => false });
+    await expect(openForeign(run)).rejects.toThrow(`is a run folder; give a checkpoint in ${join(run, "checkpoints")}`);
+  });
+});
 
 /** Zeros, but for the position embedding. */
 function tensorsOf(shapes: Record<string, number[]>, table: "learned" | "mae" | "mocov3" = "mae"): Map<string, Tensor> {

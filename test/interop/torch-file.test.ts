@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join as joinPath } from "node:path";
 import { describe, expect, it } from "vitest";
+import { PickleObject } from "../../src/interop/pickle.ts";
 import { openTorchFile, TorchTensor, type TorchValue } from "../../src/interop/torch-file.ts";
 import type { DType } from "../../src/tensor/dtype.ts";
 import { type Shape, sizeOf } from "../../src/tensor/shape.ts";
@@ -26,6 +27,7 @@ function plain(value: TorchValue): unknown {
     expect([value.dtype, value.shape]).toEqual([dtype, shape]);
     return [dtype, shape, Array.from<number | bigint, number>(data, Number)];
   }
+  if (value instanceof PickleObject) return `<${value.what}>`;
   if (value instanceof Map) return Object.fromEntries([...value].map(([key, child]) => [key, plain(child)]));
   return Array.isArray(value) ? value.map(plain) : value;
 }
@@ -138,5 +140,92 @@ describe("what others wrote", () => {
     const expected = ["float32", [2, 2], [2, 3, 5, 6]];
     expect(await opened(write.archive(pickle(view), { 0: data }), plain)).toEqual(expected);
     expect(await opened(write.pickles(pickle(view), { 0: { length: 6, content: data } }), plain)).toEqual(expected);
+  });
+});
+
+describe("what is beside tensors stands for itself, and nothing of it is run", () => {
+  const { call, dict, join, list, name, pickle, put, get, text, tuple, whole } = write;
+  const object = (module: string, type: string) => join(name(module, type), ")\x81");
+  const dtype = (code: string) => call(name("numpy", "dtype"), text(code), whole(0), whole(1));
+  const numpyArray = join(
+    call(name("numpy.core.multiarray", "_reconstruct"), name("numpy", "ndarray"), tuple(whole(0)), text("b")),
+    tuple(whole(1), tuple(whole(2)), dtype("f8"), "\x89", text("sixteen bytes ..")),
+    "b",
+  );
+
+  it.each<[string, readonly (string | Uint8Array)[], unknown]>([
+    ["a class", [name("a.b", "C")], "<a.b.C>"],
+    ["an object with a state", [object("a", "C"), dict({ x: whole(1) }), "b"], "<a.C>"],
+    [
+      "a dictionary's subclass",
+      [object("yacs.config", "CfgNode"), "(", text("x"), whole(1), "u"],
+      "<yacs.config.CfgNode>",
+    ],
+    ["a list's subclass", [object("a", "List"), "(", whole(1), whole(2), "e", whole(3), "a"], "<a.List>"],
+    ["a set's subclass", [object("a", "Set"), "(", whole(1), "\x90"], "<a.Set>"],
+    ["an object made with arguments by keyword", [name("a", "C"), ")", dict({ x: "N" }), "\x92"], "<a.C>"],
+    [
+      "an object of copyreg",
+      [call(name("copy_reg", "_reconstructor"), name("a", "C"), name("__builtin__", "object"), "N")],
+      "<a.C>",
+    ],
+    ["a function of __main__", [name("__main__", "main")], "<__main__.main>"],
+    ["what a function of it gives", [call(name("__main__", "f"), whole(1))], "<__main__.f>"],
+    ["a class that is known", [name("collections", "OrderedDict")], "<collections.OrderedDict>"],
+    ["a method", [call(name("builtins", "getattr"), name("a", "C"), text("method"))], "<builtins.getattr>"],
+    ["a name of JavaScript", [call(name("__proto__", "constructor"), "N")], "<__proto__.constructor>"],
+    ["a name of terminal codes", [name("a\x1b[2J", "b")], "<a\\x1b[2J.b>"],
+    ["a dictionary of one that is unknown", [call(name("collections", "OrderedDict"), object("a", "C"))], "<a.C>"],
+    [
+      "a counter whose keys are tuples",
+      [call(name("collections", "Counter"), join("}", tuple(whole(1), whole(2)), whole(3), "s"))],
+      { "(other keys)": "<entries whose keys are neither texts nor numbers>" },
+    ],
+    [
+      "keys of other types",
+      ["}(N", whole(1), "\x88", whole(2), object("a", "Key"), whole(3), text("x"), whole(4), "u"],
+      { "(other keys)": "<entries whose keys are neither texts nor numbers>", x: 4 },
+    ],
+    ["an array of NumPy", [numpyArray], "<numpy.ndarray>"],
+    [
+      "a number of NumPy with bytes in another order",
+      [
+        call(
+          name("numpy.core.multiarray", "scalar"),
+          join(dtype("f8"), tuple(whole(3), text(">")), "b"),
+          text("eight by"),
+        ),
+      ],
+      "<a value of the NumPy type f8>",
+    ],
+    [
+      "a text of NumPy",
+      [call(name("numpy.core.multiarray", "scalar"), dtype("U1"), text("a\0\0\0"))],
+      "<a value of the NumPy type U1>",
+    ],
+    ["a type of NumPy", [dtype("O8")], "<the NumPy type O8>"],
+    ["bytes of protocol 5", ["\x96", write.uint(8, 2), "\x01\xff"], "\x01\xff"],
+    ["a tuple that holds itself in an object", ["(", put(0, object("a", "C")), get(0), "N", "1", get(0)], "<a.C>"],
+    ["a state for a list's attributes", [object("a", "C"), object("a", "State"), "b"], "<a.C>"],
+  ])("%s", async (_, parts, expected) => {
+    expect(await opened(write.archive(pickle(...parts)), plain)).toEqual(expected);
+    expect(await opened(write.pickles(pickle(...parts)), plain)).toEqual(expected);
+  });
+
+  it("tensors of unknown types, in archives", async () => {
+    const complex = write.tensor(write.storage("0", 1, name("torch", "ComplexFloatStorage")), [1]);
+    const bytes = write.archive(pickle(list(complex)), { 0: Buffer.alloc(8) });
+    expect(await opened(bytes, plain)).toEqual(["<a tensor of torch.ComplexFloatStorage>"]);
+    await expect(opened(write.pickles(pickle(list(complex))), plain)).rejects.toThrow(
+      /has a storage of torch.ComplexFloatStorage; supported: float32, /,
+    );
+  });
+
+  it("a history as long as the file", async () => {
+    const one = Buffer.alloc(9);
+    one[0] = 0x47; // BINFLOAT
+    const losses = join("](", Buffer.concat(Array<Buffer>(600_000).fill(one)), "e");
+    const root = await opened(write.archive(pickle(losses)), (value) => value);
+    expect(root).toHaveLength(600_000);
   });
 });

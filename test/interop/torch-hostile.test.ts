@@ -24,10 +24,12 @@ async function refusal(bytes: Uint8Array): Promise<string> {
   return error.message.slice(path.length + 1);
 }
 
-const asksFor = (what: string) => `asks for ${what}, which no checkpoint of plain tensors needs; it was not run`;
+const asksFor = (what: string) =>
+  `asks for ${what}, as only an attack does: do not open the file with other programs; nothing was run`;
 const hasOperation = (code: string) =>
   expect.stringMatching(`^holds a pickle with operation ${code} at byte \\d+, which no checkpoint .* was not run$`);
 const repeats = "repeats its content more often than a file of its size can need";
+const tooMany = "holds more lists, dictionaries and texts than a file of its size can need";
 const damaged = (why: string) => expect.stringMatching(`^holds a damaged pickle: byte \\d+ ${why}$`);
 const namespace = join(name("argparse", "Namespace"), ")\x81");
 const parameter = name("torch._utils", "_rebuild_parameter");
@@ -58,13 +60,14 @@ describe.each([
       asksFor("posix.system"),
     ],
     ["a name that is no text", [whole(1), text("system"), "\x93"], damaged("asks for a name that is not a text")],
-    ["getattr, to reach anything", [call(name("builtins", "getattr"), "N")], asksFor("builtins.getattr")],
     ["torch.load, to read another file", [call(name("torch", "load"), text("y"))], asksFor("torch.load")],
     ["a name that is never called", [name("subprocess", "Popen")], asksFor("subprocess.Popen")],
+    ["a name of a module in it", [name("os.path", "x\x1b[2J")], asksFor("os.path.x\\x1b[2J")],
+    ["a name inside an unknown object", [call(name("a", "B"), name("os", "system"))], asksFor("os.system")],
+    ["arguments by keyword of os.system", [name("os", "system"), ")}\x92"], asksFor("os.system")],
+    ["a name of a thousand letters", [name("a", "b".repeat(1000))], damaged("asks for a name of 1001 letters")],
     ["a name as an argument", [call(name("collections", "defaultdict"), name("os", "getcwd"))], asksFor("os.getcwd")],
     ["a class that is made without a call", [name("os", "_wrap_close"), ")\x81"], asksFor("os._wrap_close")],
-    ["a name of JavaScript", [call(name("__proto__", "constructor"), "N")], asksFor("__proto__.constructor")],
-    ["a name of terminal codes", [name("os\x1b[2J", `x${"y".repeat(200)}`)], asksFor(`os\\x1b[2J.x${"y".repeat(89)}…`)],
     [
       "the result of a call called",
       [call(call(name("collections", "OrderedDict")), "N")],
@@ -89,23 +92,12 @@ describe.each([
       [namespace, list(), "b"],
       damaged("gives an object a state that is no dictionary"),
     ],
-    [
-      "a function as a value",
-      [dict({ a: name("torch._utils", "_rebuild_tensor_v2") })],
-      "holds torch._utils._rebuild_tensor_v2 where data should be",
-    ],
-    [
-      "a storage as a value",
-      [dict({ a: call(name("numpy", "dtype"), text("f8")) })],
-      "holds the NumPy type f8 where data should be",
-    ],
 
     ["EXT1", ["\x82\x01"], hasOperation("0x82")],
     ["EXT2", ["\x83\x01\x01"], hasOperation("0x83")],
     ["EXT4", ["\x84\x01\x01\x01\x01"], hasOperation("0x84")],
     ["INST", ["(ios\nsystem\n"], hasOperation("0x69")],
     ["OBJ", ["(", name("torch", "Size"), "o"], hasOperation("0x6f")],
-    ["NEWOBJ_EX", [name("torch", "Size"), ")}\x92"], hasOperation("0x92")],
     ["PERSID", ["Pstorage\n"], hasOperation("0x50")],
     ["an operation that does not exist", ["\xff"], hasOperation("0xff")],
     ["a buffer out of band", ["\x97"], hasOperation("0x97")],
@@ -120,11 +112,6 @@ describe.each([
       "a storage of an unknown class",
       [write.storage("0", 1, text("FloatStorage"))],
       /^has a storage of FloatStorage; supported: float32, /,
-    ],
-    [
-      "a storage class that we lack",
-      [write.storage("0", 1, name("torch", "ComplexFloatStorage"))],
-      asksFor("torch.ComplexFloatStorage"),
     ],
     ["a storage of less than nothing", [write.storage("0", -1)], "has a persistent id that is not a storage"],
     [
@@ -189,7 +176,15 @@ describe.each([
       [get(2 ** 32 - 1)],
       damaged("recalls value 4294967295, which was never stored"),
     ],
-    ["a million operations", ["(", "N0".repeat(500_000), "t"], "holds a pickle of more than 500000 operations"],
+
+    ["a million dictionaries", ["(", "}".repeat(1_000_000), "t"], tooMany],
+    ["one value stored two million times", ["N", "\x94".repeat(2_000_000)], tooMany],
+    ["two million lists", ["(", "]".repeat(2_000_000), "t"], tooMany],
+    [
+      "an odd number of entries for an unknown object",
+      [name("a", "B"), "(Nu"],
+      damaged("sets an entry of something else than a dictionary"),
+    ],
 
     ["an empty stack", ["0"], damaged("takes from an empty stack")],
     ["a mark below which it takes", ["N(0"], damaged("takes from an empty stack")],
@@ -199,7 +194,6 @@ describe.each([
     ["an entry for a list", ["]NNs"], damaged("sets an entry of something else than a dictionary")],
     ["an odd number of entries", ["}(Nu"], damaged("sets an entry of something else than a dictionary")],
     ["an item for a dictionary", ["}Na"], damaged("adds to something that is not a list")],
-    ["a key that is a list", ["}]Ns"], "has a dictionary with the key a list; keys can be texts and numbers"],
     ["a text of 4 GB", ["X", uint(4, 2 ** 32 - 1)], damaged("asks for 4294967295 bytes, but \\d+ are left")],
     [
       "a text of 2^63 bytes",
@@ -221,21 +215,6 @@ describe.each([
       "a dictionary of numbers",
       [call(name("collections", "Counter"), list(whole(1)))],
       "makes a dictionary of something else than pairs of a key and a value",
-    ],
-    [
-      "a NumPy type of objects",
-      [call(name("numpy", "dtype"), text("O8"))],
-      /^holds the NumPy type O8; numbers of f8, /,
-    ],
-    [
-      "a NumPy type of JavaScript",
-      [call(name("numpy", "dtype"), text("constructor"))],
-      /^holds the NumPy type constructor; /,
-    ],
-    [
-      "a big-endian NumPy number",
-      [call(name("numpy", "dtype"), text("f8")), tuple(whole(3), text(">")), "b"],
-      "holds the NumPy type f8 with byte order >; only little-endian numbers can be read",
     ],
     [
       "a NumPy number cut short",
@@ -383,8 +362,8 @@ describe("archives", () => {
     ],
     [
       "with a pickle beyond any checkpoint's",
-      write.zip([{ name: "x/data.pkl", content: Buffer.alloc(2 ** 24 + 1) }]),
-      "has an entry data.pkl of 16777217 bytes, more than any checkpoint's",
+      write.zip([{ name: "x/data.pkl", content: Buffer.alloc(2 ** 27 + 1) }]),
+      "has an entry data.pkl of 134217729 bytes, more than any checkpoint's",
     ],
     [
       "that say they have 65,535 entries",
