@@ -127,7 +127,7 @@ async function speedOf(recipe: RecipeInput, options: RecipeOptions, output: Outp
   output.work("timing a few steps", 0, 1);
   const speed = await operationsPerSecond(withCommonOptions(recipe, options));
   output.work("", 1, 1);
-  output.say(`${(speed / 1e9).toFixed(0)} billion operations a second, as measured in a few steps`);
+  output.say(`${Number((speed / 1e9).toPrecision(2))} billion operations a second, as measured in a few steps`);
   return speed;
 }
 

@@ -39,7 +39,10 @@ export function pretrainCommand(): Command {
     .argument("[images]", `${imagesHelp}; folders may be flat or nested, subfolders are classes for evaluation only`)
     .option("--out <dir>", "run folder (default: runs/<name of the image folder>)")
     .option("--recipe <name>", "a method or a run of the paper (below), or a recipe.json of your own", "layer-grafted")
-    .option("--model <name>", `one of ${Object.keys(presets).join(", ")} (default: chosen for the images)`)
+    .option(
+      "--model <name>",
+      `one of ${Object.keys(presets).join(", ")} (default: chosen for images and time, docs/defaults.md)`,
+    )
     .option("--image-size <pixels>", "side of the model's input", whole(8))
     .option("--patch-size <pixels>", "side of a patch", whole())
     .option("--epochs <n>", "of each stage (default: what fits in --hours)", positive)
@@ -53,7 +56,11 @@ export function pretrainCommand(): Command {
         "of the learning rate; constant: annealed in the last tenth (default: cosine)",
       ).choices(schedules),
     )
-    .option("--hours <n>", "time to aim for when --epochs is not given (default: 8)", positive)
+    .option(
+      "--hours <n>",
+      "time to train for when --epochs is not given, by steps timed here (default: about 8)",
+      positive,
+    )
     .option("--seed <n>", "same seed, same result", whole(0))
     .addOption(deviceOrAutoOption())
     .option("--threads <n>", "of the training step (default: all cores)", whole())

@@ -211,3 +211,15 @@ it("does not lie among its images unless it is told to", async () => {
   expect(await dry(images, ".", "--out", "runs/here")).not.toContain("run folder");
   expect(await dry(dir, "photos")).not.toContain("run folder");
 });
+
+it("times a few steps when it is told how long to train", async () => {
+  const dir = temporaryFolder();
+  const images = await writeImages(join(dir, "photos"), 24, "nested");
+  const epochsIn = async (hours: string) => {
+    const { code, stdout } = await layergraft(["pretrain", images, "--hours", hours, "--dry-run"]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^\d+(\.\d+)? billion operations a second, as measured in a few steps$/m);
+    return Number(/mim +([\d.]+) epochs/.exec(stdout)![1]);
+  };
+  expect(await epochsIn("0.0001")).toBeLessThan(await epochsIn("0.02"));
+});
