@@ -1,10 +1,13 @@
 /** How a command takes images: a word, a path or a pattern of paths. */
 import type { Source } from "../data/source.ts";
+import type { SampleRange } from "../data/formats/decode.ts";
 import { kinds } from "../data/sources/kinds.ts";
 import { kindOf, openSource, type SourceInput } from "../data/sources/open.ts";
+import { inRange, rangeOf } from "../data/sources/range.ts";
 import { recognise } from "../data/sources/recognise.ts";
 import { splitNotes } from "../evaluators/divide.ts";
 import { inAllSplits } from "../measure/questions.ts";
+import { sampleNotes } from "./samples.ts";
 import { shown } from "../tensor/text.ts";
 import { applyImageOptions, type ImageOptions } from "./image-options.ts";
 import type { Output } from "./progress.ts";
@@ -19,6 +22,8 @@ export const imagesHelp =
 export interface SaidImages extends ImageOptions {
   /** Said behind the number of classes. */
   readonly classesAre?: string;
+  /** What the encoder that they are for was trained with, unless `range` says another. */
+  readonly keptRange?: SampleRange | undefined;
 }
 
 /**
@@ -30,11 +35,14 @@ export async function sourceAt(
   output: Pick<Output, "say">,
   options: SaidImages = {},
 ): Promise<SourceInput> {
-  const spec = applyImageOptions(await recognise(images), images, options);
+  const spec = inRange(applyImageOptions(await recognise(images), images, options), options.keptRange);
   const { splits } = kindOf(spec);
   const all = await openSource(inAllSplits(spec));
+  const read =
+    kindOf(spec).reduced === undefined ? [] : await sampleNotes(all, rangeOf(spec), options.range !== undefined);
   const data = splits?.training === undefined || all.split === undefined ? spec : splits.training(spec);
   for (const line of describeSource(all, images, options)) output.say(line);
+  for (const note of read) output.say(`  ${note}`);
   return data;
 }
 

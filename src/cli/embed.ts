@@ -9,6 +9,7 @@ import { deviceOption } from "./device.ts";
 import { interruptible } from "./interrupt.ts";
 import { badShareOption, whole } from "./options.ts";
 import { createOutput, duration } from "./progress.ts";
+import { keptRange } from "./samples.ts";
 
 interface Options extends ImageOptions {
   out: string;
@@ -49,7 +50,7 @@ export function embedCommand(): Command {
         try {
           const { count, width, checkpoint, sha256, unreadable } = await embedImages(
             run,
-            inAllSplits(await sourceAt(images, output, options)),
+            inAllSplits(await sourceAt(images, output, { ...options, keptRange: keptRange(run) })),
             out,
             {
               ...options,

@@ -15,6 +15,7 @@ import { deviceOption } from "./device.ts";
 import { badShareOption, list, type Setting, setting, whole } from "./options.ts";
 import { type Measure, measure, measures, usualMeasures } from "./measure.ts";
 import { createOutput } from "./progress.ts";
+import { keptRange } from "./samples.ts";
 
 interface Options extends ImageOptions {
   data?: string;
@@ -78,7 +79,7 @@ export function evaluateCommand(): Command {
       const isRun = !(statSync(run, { throwIfNoEntry: false })?.isFile() ?? false);
       if (isRun) openRun(run);
       const asked = {
-        data: data === undefined ? undefined : await sourceAt(data, output, options),
+        data: data === undefined ? undefined : await sourceAt(data, output, { ...options, keptRange: keptRange(run) }),
         encoders,
         measures: protocol?.map((each) => (isPaper(each) ? protocolOf(each) : each)),
         settings: settingsOf(options),

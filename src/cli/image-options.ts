@@ -1,6 +1,7 @@
 /** What a command takes of images beside where they are: columns, and where paths start. */
 import { resolve } from "node:path";
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
+import type { SampleRange } from "../data/formats/decode.ts";
 import { kinds } from "../data/sources/kinds.ts";
 import type { SourceInput } from "../data/sources/open.ts";
 import type { Setting } from "./options.ts";
@@ -9,6 +10,7 @@ export interface ImageOptions {
   readonly imageColumn?: string;
   readonly labelColumn?: string;
   readonly root?: string;
+  readonly range?: SampleRange;
 }
 
 /** The key in the description of a source that an option sets, and what the option is about. */
@@ -16,12 +18,13 @@ const imageOptions = {
   imageColumn: { flag: "--image-column", key: "image", of: "Parquet files and tables (.csv)" },
   labelColumn: { flag: "--label-column", key: "label", of: "Parquet files and tables (.csv)" },
   root: { flag: "--root", key: "root", of: "lists, tables and Parquet files of paths" },
+  range: { flag: "--range", key: "range", of: "image files" },
 } as const;
 const imageOptionNames = Object.keys(imageOptions) as (keyof ImageOptions)[];
 
 /** `command` with the options of images, in a group of their own behind those it has. */
 export function withImageOptions(command: Command): Command {
-  const { imageColumn, labelColumn, root } = imageOptions;
+  const { imageColumn, labelColumn, root, range } = imageOptions;
   return command
     .optionsGroup("Images:")
     .option(
@@ -32,7 +35,19 @@ export function withImageOptions(command: Command): Command {
       `${labelColumn.flag} <name>`,
       `of ${labelColumn.of}: the column of the classes (default: label, or as it is called)`,
     )
-    .option(`${root.flag} <dir>`, `of ${root.of}: the folder that these start from (default: the file's own)`);
+    .option(`${root.flag} <dir>`, `of ${root.of}: the folder that these start from (default: the file's own)`)
+    .option(
+      `${range.flag} <low,high>`,
+      "values that are black and white in images of more than 8 bits (default: the run's, else 0,65535)",
+      sampleRange,
+    );
+}
+
+function sampleRange(text: string): SampleRange {
+  const [black, white, ...more] = text.split(",").map((part) => (part.trim() === "" ? NaN : Number(part)));
+  if (more.length > 0 || !Number.isFinite(black) || !Number.isFinite(white) || !(black! < white!))
+    throw new InvalidArgumentError("expected two numbers, the first below the second, such as 0,4095.");
+  return [black!, white!];
 }
 
 /** Throws one sentence when an option speaks of images that are not given, by the option `missing`. */
@@ -48,7 +63,7 @@ export function imageSettings(settings: readonly Setting[] = []): ImageOptions {
     imageOptionNames.flatMap((name) => {
       const path = `data.${imageOptions[name].key}`;
       const found = settings.findLast((each) => each.path.join(".") === path);
-      return found === undefined ? [] : [[name, String(found.value)]];
+      return found === undefined ? [] : [[name, name === "range" ? found.value : String(found.value)]];
     }),
   );
 }
@@ -61,7 +76,7 @@ export function applyImageOptions(spec: SourceInput, images: string, options: Im
     if (value === undefined) return [];
     const { flag, key, of } = imageOptions[name];
     if (!Object.hasOwn(shape, key)) throw new Error(`${flag} is for ${of}, and ${images} is none; leave it out`);
-    return [[key, name === "root" ? resolve(value) : value]];
+    return [[key, name === "root" ? resolve(String(value)) : value]];
   });
   return { ...spec, ...(Object.fromEntries(changes) as object) };
 }

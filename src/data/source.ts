@@ -5,6 +5,14 @@ export interface Pixels {
   readonly width: number;
   readonly height: number;
   readonly data: Uint8Array;
+  /** What the file has that is not shown, where it is more than 8 bits, colours and one page. */
+  readonly samples?: {
+    /** A sample, as far as it matters: 8, or 16 for all that have more. */
+    readonly bits: number;
+    /** Bands that are neither colour nor declared transparency. */
+    readonly spare: number;
+    readonly pages: number;
+  };
 }
 
 /** A part of an image, in pixels. */

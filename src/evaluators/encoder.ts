@@ -10,6 +10,7 @@ import { variableKey } from "../nn/init.ts";
 import { norm } from "../nn/layers.ts";
 import { Scope } from "../nn/scope.ts";
 import { encode, patches, type VitConfig } from "../nn/vit.ts";
+import type { SampleRange } from "../data/formats/decode.ts";
 import { openFiles } from "../data/sources/files.ts";
 import type { Source } from "../data/source.ts";
 import { type CenterView, resized } from "../data/augmentation/views.ts";
@@ -38,6 +39,8 @@ export interface Encoder {
 export interface EncoderOptions extends DeviceOptions {
   /** Images per run (default 64). */
   readonly batch?: number;
+  /** Values that are black and white in files of more than 8 bits a channel, for `embed` (default: 0 and 65535). */
+  readonly range?: SampleRange | undefined;
 }
 
 /**
@@ -45,12 +48,12 @@ export interface EncoderOptions extends DeviceOptions {
  * Throws one sentence when there is none.
  */
 export async function loadEncoder(path: string, options: EncoderOptions & { stage?: string } = {}): Promise<Encoder> {
-  const { model, view, parameters } = readEncoder(path, options.stage);
-  return createEncoder(model, view, parameters, options);
+  const { model, view, range, parameters } = readEncoder(path, options.stage);
+  return createEncoder(model, view, parameters, { range, ...options });
 }
 
 /** An encoder as it lies in a file, with what the header says of it. */
-export interface SavedEncoder extends Pick<Encoder, "model" | "view" | "parameters"> {
+export interface SavedEncoder extends CheckpointSetup, Pick<Encoder, "parameters"> {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -62,15 +65,26 @@ export function readEncoder(path: string, stage?: string): SavedEncoder {
 }
 
 /** What a checkpoint file says of its model and of the images it wants. */
-export function checkpointSetup(file: string): { model: VitConfig; view: CenterView; sha256: string } {
+export function checkpointSetup(file: string): CheckpointSetup & { sha256: string } {
   const { metadata } = readCheckpoint(file, () => false);
   return { ...setupIn(file, metadata), sha256: metadata["sha256"]! };
 }
 
-function setupIn(file: string, { model, view }: Readonly<Record<string, string>>) {
+interface CheckpointSetup {
+  readonly model: VitConfig;
+  readonly view: CenterView;
+  /** Of the images' values, where they had more than 8 bits and it was said. */
+  readonly range: SampleRange | undefined;
+}
+
+function setupIn(file: string, { model, view, range }: Readonly<Record<string, string>>): CheckpointSetup {
   if (model === undefined || view === undefined)
     throw new Error(`${file} does not say what model it holds; it was not written by layergraft pretrain`);
-  return { model: JSON.parse(model) as VitConfig, view: JSON.parse(view) as CenterView };
+  return {
+    model: JSON.parse(model) as VitConfig,
+    view: JSON.parse(view) as CenterView,
+    range: range === undefined ? undefined : (JSON.parse(range) as SampleRange),
+  };
 }
 
 /** Those whose names have the prefix, without it. */
@@ -84,7 +98,7 @@ export async function createEncoder(
   model: VitConfig,
   view: CenterView,
   parameters: ReadonlyMap<string, Tensor>,
-  { batch = 64, ...options }: EncoderOptions = {},
+  { batch = 64, range, ...options }: EncoderOptions = {},
 ): Promise<Encoder> {
   const used = encoderParameters(model, parameters);
   const pooling = isPooled(parameters) ? "mean" : "cls";
@@ -104,7 +118,7 @@ export async function createEncoder(
     parameters,
     features: collected,
     async embed(files) {
-      const features = await collected(openFiles(files, { shortSide: 2 * view.size }));
+      const features = await collected(openFiles(files, { shortSide: 2 * view.size, range }));
       const [bad] = features.unreadable ?? [];
       if (bad !== undefined) throw new Error(bad.reason);
       return features;

@@ -5,6 +5,7 @@ import type { DeviceOptions } from "../backend/device.ts";
 import { checkBad, type Skipped, usualBadShare } from "../data/batches/bad.ts";
 import { evaluationBatches } from "../data/batches/evaluation.ts";
 import { openSource, type SourceInput } from "../data/sources/open.ts";
+import { inRange } from "../data/sources/range.ts";
 import { sample } from "../data/sources/subset.ts";
 import { checkpointFile, checkpointSetup, loadEncoder } from "../evaluators/encoder.ts";
 import { ownVersion } from "../run/environment.ts";
@@ -55,8 +56,8 @@ export async function embedImages(
   const { workers, limit, maxBadShare = usualBadShare, signal, onProgress, onUnreadable } = options;
   formatOf(out);
   const checkpoint = checkpointFile(from, stage);
-  const { model, view, sha256 } = checkpointSetup(checkpoint);
-  const source = sample(await openSource(images), limit, 0);
+  const { model, view, range, sha256 } = checkpointSetup(checkpoint);
+  const source = sample(await openSource(inRange(images, range)), limit, 0);
   const folder = dirname(resolve(out));
   mkdirSync(folder, { recursive: true });
 

@@ -2,7 +2,9 @@ import { basename, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { Source } from "../data/source.ts";
 import { defineSource, type SourceInput } from "../data/sources/open.ts";
+import { inRange, rangeOf } from "../data/sources/range.ts";
 import { checkBad, usualBadShare } from "../data/batches/bad.ts";
+import { checkpointSetup } from "../evaluators/encoder.ts";
 import type { Features, Score } from "../evaluators/evaluator.ts";
 import { addEvaluation, type Evaluation } from "../run/evaluation.ts";
 import { type Candidate, candidatesAt, type CandidateOptions } from "./candidates.ts";
@@ -51,9 +53,17 @@ export async function evaluate(path: string, options: EvaluateOptions = {}): Pro
   } = options;
   if (data === undefined)
     throw new Error(`${path} is a checkpoint and does not say which images to measure it on; name them (--data)`);
-  const evaluation = await evaluateEncoders(candidates, data, { seed, device, threads, maxBadShare, ...rest });
+  const range = recipe === undefined ? checkpointSetup(path).range : rangeOf(recipe.data);
+  const evaluation = await evaluateEncoders(candidates, inRange(data, range), {
+    seed,
+    device,
+    threads,
+    maxBadShare,
+    ...rest,
+  });
   if (recipe === undefined) return evaluation;
-  const elsewhere = options.data !== undefined && !isDeepStrictEqual(defineSource(options.data), recipe.data);
+  const elsewhere =
+    options.data !== undefined && !isDeepStrictEqual(defineSource(inRange(options.data, range)), recipe.data);
   return addEvaluation(path, elsewhere ? onOtherData(evaluation, nameOf(options.data)) : evaluation);
 }
 

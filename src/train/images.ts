@@ -1,6 +1,7 @@
 /** The images of a run: from its beginning to its end the same, wherever they lie. */
 import type { Source } from "../data/source.ts";
 import { kindOf, openSource, type SourceInput, type SourceSpec } from "../data/sources/open.ts";
+import { inRange, rangeOf } from "../data/sources/range.ts";
 import { sample } from "../data/sources/subset.ts";
 import { listCheckpoints } from "../run/checkpoint.ts";
 import { messageOf } from "../run/errors.ts";
@@ -50,9 +51,10 @@ async function sourceOf({ data, limit, seed }: Recipe): Promise<Source> {
   return sample(await openSource(data), limit, seed);
 }
 
-/** The images in another place, used as they were: in the same split, reduced to the same size. */
+/** The images in another place, used as they were: in the same split, reduced to the same size, in the same range. */
 function movedTo(before: SourceSpec, data: SourceInput): SourceInput {
   if (data.kind === before.kind) return { ...before, ...data } as SourceInput;
   const shortSide = "shortSide" in before ? before.shortSide : undefined;
-  return shortSide === undefined ? data : (kindOf(data).reduced?.(data, shortSide) ?? data);
+  const moved = inRange(data, rangeOf(before));
+  return shortSide === undefined ? moved : (kindOf(moved).reduced?.(moved, shortSide) ?? moved);
 }

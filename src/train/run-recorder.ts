@@ -1,4 +1,5 @@
 /** The recorder of a run folder: checkpoints, metrics, notes, and events for whoever watches. */
+import { rangeOf } from "../data/sources/range.ts";
 import type { Skipped } from "../data/batches/bad.ts";
 import { latestCheckpoint, pruneCheckpoints, readCheckpoint, saveCheckpoint } from "../run/checkpoint.ts";
 import { readFinish } from "../run/finish.ts";
@@ -200,7 +201,14 @@ function secondsSince(from: number): (step: number) => number {
 }
 
 /** What a reader of the checkpoint alone needs in order to use the encoder, or to go on with what was trained beside it. */
-function checkpointMetadata({ model, objective, evaluationView }: ResolvedStage): Record<string, string> {
+function checkpointMetadata({ model, objective, evaluationView, data }: ResolvedStage): Record<string, string> {
   const { encoder, metadata } = objective;
-  return { model: JSON.stringify(model), encoder, view: JSON.stringify(evaluationView), ...metadata };
+  const range = rangeOf(data.source);
+  return {
+    model: JSON.stringify(model),
+    encoder,
+    view: JSON.stringify(evaluationView),
+    ...(range === undefined ? {} : { range: JSON.stringify(range) }),
+    ...metadata,
+  };
 }

@@ -143,3 +143,39 @@ function isUpright(tiff: Buffer): boolean {
       return false;
   return true;
 }
+
+/** Processes of JPEG other than the usual ones, by their marker. */
+const processes: Readonly<Record<number, string>> = {
+  0xc3: "a lossless JPEG",
+  0xc5: "a hierarchical JPEG",
+  0xc6: "a hierarchical JPEG",
+  0xc7: "a hierarchical JPEG",
+  0xcb: "a lossless JPEG",
+  0xcd: "a hierarchical JPEG",
+  0xce: "a hierarchical JPEG",
+  0xcf: "a hierarchical JPEG",
+  0xf7: "a JPEG-LS",
+};
+
+/** Why a file that the decoder refuses may be whole all the same; undefined where nothing speaks for it. */
+export function unreadJpeg(file: Uint8Array): string | undefined {
+  const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
+  for (let at = 2; at + 10 <= bytes.length && bytes[at] === 0xff;) {
+    const marker = bytes[at + 1]!;
+    if (marker === 0xff) {
+      at++; // a byte that fills
+      continue;
+    }
+    const process = processes[marker];
+    if (process !== undefined) return `it is ${process}, which is not read: convert it to PNG or a usual JPEG`;
+    if (marker >= 0xc0 && marker <= 0xca && marker !== 0xc4 && marker !== 0xc8) {
+      const [precision, components] = [bytes[at + 4]!, bytes[at + 9]!];
+      if (precision !== 8) return `it has ${precision} bits a sample, and JPEG of 8 is read: convert it to PNG`;
+      if (![1, 3, 4].includes(components)) return `its ${components} channels are neither grey nor RGB nor CMYK`;
+      return undefined;
+    }
+    if (marker === 0xda) return undefined;
+    at += 2 + bytes.readUInt16BE(at + 2);
+  }
+  return undefined;
+}

@@ -3,9 +3,9 @@ import { isUtf8 } from "node:buffer";
 import { readFile, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import * as z from "zod";
-import { readImage } from "../formats/decode.ts";
+import { type DecodeOptions, readImage } from "../formats/decode.ts";
 import { idOf, IndexBuilder, type ImageIndex, nameOf } from "./image-index.ts";
-import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
+import { imageFiles, rangeSpec, shortSideSpec, splitSpec } from "./image-files.ts";
 import { refusal } from "./passed.ts";
 import { openIndexed } from "./indexed.ts";
 import type { IndexedKind } from "./kind.ts";
@@ -17,6 +17,7 @@ const schema = z.strictObject({
   kind: z.literal("folder"),
   path: z.string().min(1),
   shortSide: shortSideSpec,
+  range: rangeSpec,
   split: splitSpec.describe(
     "of a folder whose subfolders are splits; default: all images. An evaluation always uses all splits",
   ),
@@ -50,22 +51,22 @@ export const folder: IndexedKind<typeof schema> = {
     return images.finish({ ...facts, notes: [...notes, ...passed.notes()], passed: passed.endings, dependencies });
   },
 
-  open: ({ path, shortSide, split }, index) =>
+  open: ({ path, shortSide, range, split }, index) =>
     openIndexed(index, {
       name: path,
       split,
       splitHelp: "subfolders named train and test (or val)",
-      load: fileLoader(resolve(path), index, shortSide),
+      load: fileLoader(resolve(path), index, { shortSide, range }),
     }),
 };
 
 /** Reads the images of an index whose names are paths below the folder `root`. */
-export function fileLoader(root: string, index: ImageIndex, shortSide: number | undefined): Source["load"] {
+export function fileLoader(root: string, index: ImageIndex, options: DecodeOptions): Source["load"] {
   const start = Buffer.from(`${root}/`);
   return (i, hint) => {
     const name = nameOf(index, i);
     const path = Buffer.concat([start, name]);
     // Libraries take a path as text; what is no text is read here.
-    return readImage(isUtf8(path) ? path.toString() : readFile(path), idOf(index, i), shortSide, hint);
+    return readImage(isUtf8(path) ? path.toString() : readFile(path), idOf(index, i), options, hint);
   };
 }

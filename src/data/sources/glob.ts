@@ -8,7 +8,7 @@ import { imageExtensions, isImageName } from "../formats/image-format.ts";
 import { fileLoader } from "./folder.ts";
 import { isRunFolder } from "../run-marker.ts";
 import { IndexBuilder, type Stamp, stampOf } from "./image-index.ts";
-import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
+import { imageFiles, rangeSpec, shortSideSpec, splitSpec } from "./image-files.ts";
 import { openIndexed } from "./indexed.ts";
 import type { IndexedKind } from "./kind.ts";
 import { layout } from "./layout.ts";
@@ -18,6 +18,7 @@ const schema = z.strictObject({
   kind: z.literal("glob"),
   path: z.string().min(1).describe("pattern of paths: * and ? within a name, ** over folders, {a,b}, {00..99}, [a-z]"),
   shortSide: shortSideSpec,
+  range: rangeSpec,
   split: splitSpec.describe("of images in folders that are splits, as in a folder; default: all images"),
 });
 
@@ -57,12 +58,12 @@ export const glob: IndexedKind<typeof schema> = {
     return images.finish({ ...facts, notes: [...notes, ...passed.notes()], passed: passed.endings, dependencies });
   },
 
-  open: ({ path, shortSide, split }, index) =>
+  open: ({ path, shortSide, range, split }, index) =>
     openIndexed(index, {
       name: path,
       split,
       splitHelp: `folders named train and test (or val) in ${fixedFolder(path)}`,
-      load: fileLoader(fixedFolder(path), index, shortSide),
+      load: fileLoader(fixedFolder(path), index, { shortSide, range }),
     }),
 };
 

@@ -9,6 +9,12 @@ export const shortSideSpec = z
   .optional()
   .describe("larger images are reduced to this shorter side, in pixels, while they are decoded");
 
+export const rangeSpec = z
+  .tuple([z.number(), z.number()])
+  .refine(([black, white]) => black < white, { error: "expected two numbers, the first below the second" })
+  .optional()
+  .describe("values that are black and white in images of more than 8 bits a channel; default: 0 and 65535");
+
 /** Members of `SourceKind` for a kind that has both options. */
 export const imageFiles = {
   splits: {

@@ -6,7 +6,7 @@ import type { ListedImage } from "../formats/listed-image.ts";
 import { shown } from "../../tensor/text.ts";
 import { type Split, splitWords } from "../source.ts";
 import { idOf, IndexBuilder, type IndexFacts, nameOf, stampOf } from "./image-index.ts";
-import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
+import { imageFiles, rangeSpec, shortSideSpec, splitSpec } from "./image-files.ts";
 import { openIndexed } from "./indexed.ts";
 import type { IndexedKind } from "./kind.ts";
 import { LabelNames } from "./label-names.ts";
@@ -22,6 +22,7 @@ const schema = z.strictObject({
   image: z.string().min(1).optional().describe("of a table: column of the paths, by its name or number from 1"),
   label: z.string().min(1).optional().describe("of a table: column of the labels, by its name or number from 1"),
   shortSide: shortSideSpec,
+  range: rangeSpec,
   split: splitSpec.describe("of a list whose lines end in train, val or test; default: all images"),
 });
 
@@ -72,13 +73,13 @@ export const list: IndexedKind<typeof schema> = {
     return images.finish({ ...facts, splitOf, notes: [...list.notes, ...notes], dependencies: [stamp] });
   },
 
-  open({ path, root, shortSide, split }, index) {
+  open({ path, root, shortSide, range, split }, index) {
     const folder = folderOf(path, root);
     return openIndexed(index, {
       name: path,
       split,
       splitHelp: "a word after each label, one of train, val and test",
-      load: (i, hint) => readNamed(folder, nameOf(index, i), idOf(index, i), shortSide, hint),
+      load: (i, hint) => readNamed(folder, nameOf(index, i), idOf(index, i), { shortSide, range }, hint),
     });
   },
 };

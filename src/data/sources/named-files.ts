@@ -2,7 +2,7 @@
 import { isUtf8 } from "node:buffer";
 import { access, readdir, readFile } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
-import { readImage } from "../formats/decode.ts";
+import { type DecodeOptions, readImage } from "../formats/decode.ts";
 import { isImageName } from "../formats/image-format.ts";
 import { shown } from "../../tensor/text.ts";
 import type { DecodeHint, Pixels } from "../source.ts";
@@ -18,11 +18,11 @@ export async function readNamed(
   folder: string,
   name: PathName,
   id: string,
-  shortSide: number | undefined,
+  options: DecodeOptions,
   hint: DecodeHint | undefined,
 ): Promise<Pixels> {
   // Libraries take a path as text; what is no text is read here.
-  const read = (path: Buffer) => readImage(isUtf8(path) ? path.toString() : readFile(path), id, shortSide, hint);
+  const read = (path: Buffer) => readImage(isUtf8(path) ? path.toString() : readFile(path), id, options, hint);
   try {
     return await read(placeOf(folder, name));
   } catch (error) {

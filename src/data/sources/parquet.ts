@@ -5,7 +5,7 @@ import { shown } from "../../tensor/text.ts";
 import { archiveArgument, archivesAt, archiveSplitHelp, splitsOfNames } from "./archive.ts";
 import { readImage } from "../formats/decode.ts";
 import { idOf, type ImageIndex, IndexBuilder, nameOf } from "./image-index.ts";
-import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
+import { imageFiles, rangeSpec, shortSideSpec, splitSpec } from "./image-files.ts";
 import { openIndexed } from "./indexed.ts";
 import type { IndexedKind } from "./kind.ts";
 import { LabelNames } from "./label-names.ts";
@@ -23,6 +23,7 @@ const schema = z.strictObject({
   label: z.string().min(1).optional().describe("column of the classes; default: one called label or the like"),
   root: z.string().min(1).optional().describe("folder that paths of images start from; default: the file's own"),
   shortSide: shortSideSpec,
+  range: rangeSpec,
   split: splitSpec.describe(`of ${archiveSplitHelp}; default: all images`),
 });
 
@@ -90,7 +91,7 @@ export const parquet: IndexedKind<typeof schema> = {
     });
   },
 
-  open({ path, root, shortSide, split }, index) {
+  open({ path, root, shortSide, range, split }, index) {
     const { files, places } = index;
     const valueAt = pageReader(index);
     const fact = (name: (typeof rowNames)[number] | "file", i: number) => places[name]![i]!;
@@ -104,7 +105,7 @@ export const parquet: IndexedKind<typeof schema> = {
         const isNamed = fact("named", i) === 1;
         const byPath = () => {
           const folder = resolve(root ?? dirname(files[fact("file", i)]!));
-          return readNamed(folder, nameOf(index, i).subarray(fact("prefix", i)), id, shortSide, hint);
+          return readNamed(folder, nameOf(index, i).subarray(fact("prefix", i)), id, { shortSide, range }, hint);
         };
         if (isNamed && forms[fact("form", i)] === "path") return byPath();
         const value = valueAt(i);
@@ -112,7 +113,7 @@ export const parquet: IndexedKind<typeof schema> = {
         return readImage(
           value.then((found) => bytesOf(found, forms[fact("form", i)]!)),
           id,
-          shortSide,
+          { shortSide, range },
           hint,
         );
       },

@@ -11,7 +11,7 @@ import { readImage } from "../formats/decode.ts";
 import { imageExtensions, isImageName } from "../formats/image-format.ts";
 import { isHidden, Passed } from "./passed.ts";
 import { idOf, IndexBuilder, stampOf } from "./image-index.ts";
-import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
+import { imageFiles, rangeSpec, shortSideSpec, splitSpec } from "./image-files.ts";
 import { openIndexed } from "./indexed.ts";
 import type { IndexedKind } from "./kind.ts";
 import { LabelNames } from "./label-names.ts";
@@ -28,6 +28,7 @@ const schema = z.strictObject({
     .optional()
     .describe("field of a sample's .json that has its class; default: its .cls file, else the folder it was packed in"),
   shortSide: shortSideSpec,
+  range: rangeSpec,
   split: splitSpec.describe(`of folders in the archive, or of ${archiveSplitHelp}; default: all images`),
 });
 
@@ -88,14 +89,19 @@ export const tar: IndexedKind<typeof schema> = {
     });
   },
 
-  open({ path, shortSide, split }, index) {
+  open({ path, shortSide, range, split }, index) {
     const { file, offset, size } = index.places;
     return openIndexed(index, {
       name: path,
       split,
       splitHelp: `folders named train and test (or val) in it, or ${archiveSplitHelp}`,
       load: (i, hint) =>
-        readImage(readPart(index.files[file![i]!]!, offset![i]!, size![i]!), idOf(index, i), shortSide, hint),
+        readImage(
+          readPart(index.files[file![i]!]!, offset![i]!, size![i]!),
+          idOf(index, i),
+          { shortSide, range },
+          hint,
+        ),
     });
   },
 };

@@ -9,7 +9,7 @@ import { archiveArgument, archivesAt, archiveSplitHelp, packedFacts } from "./ar
 import { readImage } from "../formats/decode.ts";
 import { isImageName } from "../formats/image-format.ts";
 import { idOf, IndexBuilder } from "./image-index.ts";
-import { imageFiles, shortSideSpec, splitSpec } from "./image-files.ts";
+import { imageFiles, rangeSpec, shortSideSpec, splitSpec } from "./image-files.ts";
 import { openIndexed } from "./indexed.ts";
 import type { IndexedKind } from "./kind.ts";
 import { tidied } from "../formats/names.ts";
@@ -21,6 +21,7 @@ const schema = z.strictObject({
   kind: z.literal("zip"),
   path: z.string().min(1).describe("a .zip file, a folder of them, or a pattern"),
   shortSide: shortSideSpec,
+  range: rangeSpec,
   split: splitSpec.describe(`of folders in the archive, or of ${archiveSplitHelp}; default: all images`),
 });
 
@@ -50,7 +51,7 @@ export const zip: IndexedKind<typeof schema> = {
     return images.finish({ ...packedFacts(images, archives, passed), dependencies: archives.dependencies });
   },
 
-  open({ path, shortSide, split }, index) {
+  open({ path, shortSide, range, split }, index) {
     const { file, offset, packed, size, method } = index.places;
     const load = (i: number) =>
       content((from, length) => readPart(index.files[file![i]!]!, from, length), {
@@ -63,7 +64,7 @@ export const zip: IndexedKind<typeof schema> = {
       name: path,
       split,
       splitHelp: `folders named train and test (or val) in it, or ${archiveSplitHelp}`,
-      load: (i, hint) => readImage(load(i), idOf(index, i), shortSide, hint),
+      load: (i, hint) => readImage(load(i), idOf(index, i), { shortSide, range }, hint),
     });
   },
 };

@@ -6,6 +6,7 @@ import { crc32, deflateSync } from "node:zlib";
 import sharp, { type Sharp } from "sharp";
 import { describe, expect, it } from "vitest";
 import { decode, readImage } from "../../../src/data/formats/decode.ts";
+import { tiff } from "./tiff-file.ts";
 
 const flat = (background: string, width = 6, height = 4) =>
   sharp({ create: { width, height, channels: 3, background } });
@@ -58,31 +59,7 @@ function chunk(name: string, data = Buffer.alloc(0)): Buffer {
 }
 
 /** A grey TIFF of one row. `sampleFormat`: 1 unsigned, 2 signed, 3 float. */
-function greyTiff(bits: number, sampleFormat: number, data: Uint8Array): Buffer {
-  const entries = [
-    [256, (data.length * 8) / bits], // width
-    [257, 1], // height
-    [258, bits],
-    [259, 1], // not compressed
-    [262, 1], // 0 is black
-    [273, 8 + 2 + 10 * 12 + 4], // where the data begin
-    [277, 1], // samples a pixel
-    [278, 1], // rows a strip
-    [279, data.length],
-    [339, sampleFormat],
-  ];
-  const file = Buffer.alloc(8 + 2 + entries.length * 12 + 4);
-  file.set(Buffer.from("II*\0\x08", "latin1"));
-  file.writeUInt16LE(entries.length, 8);
-  for (const [i, [tag, value]] of entries.entries()) {
-    const at = 10 + i * 12;
-    file.writeUInt16LE(tag!, at);
-    file.writeUInt16LE(4, at + 2); // type: 32-bit number
-    file.writeUInt32LE(1, at + 4);
-    file.writeUInt32LE(value!, at + 8);
-  }
-  return Buffer.concat([file, data]);
-}
+const greyTiff = (bits: number, sampleFormat: number, data: Uint8Array) => tiff(data, { bits, sampleFormat });
 
 /** The JPEG without its APP14 segment, where Adobe says that CMYK is stored inverted. */
 function withoutAdobe(jpeg: Buffer): Buffer {
@@ -202,7 +179,7 @@ describe("layouts", () => {
         .withMetadata({ orientation: i + 1 })
         .jpeg()
         .toBuffer();
-      const { width, height } = await decode(jpeg, 20);
+      const { width, height } = await decode(jpeg, { shortSide: 20 });
       expect([width, height], `orientation ${i + 1}`).toEqual(i < 4 ? [30, 20] : [20, 30]);
     }
   });
@@ -228,7 +205,7 @@ describe("layouts", () => {
     expect(await colours(flat("#102030", 1, 1).png())).toEqual([[16, 32, 48]]);
     const thin = await flat("#102030", 1, 5000).png().toBuffer();
     const sizeOf = async (file: Buffer, shortSide?: number) => {
-      const { width, height } = await decode(file, shortSide);
+      const { width, height } = await decode(file, { shortSide });
       return [width, height];
     };
     expect(await sizeOf(thin)).toEqual([1, 5000]);
@@ -316,9 +293,130 @@ describe("files that are not read", () => {
     expect(await colour(greyTiff(16, 1, Uint8Array.of(0x80, 0x80)))).toEqual([128, 128, 128]);
     const float = Buffer.from(Float32Array.of(0.5, 1).buffer);
     await refused(greyTiff(32, 3, float)).toThrow(
-      "its samples are of type float: convert it to a TIFF of 8 or 16 bits",
+      "its samples are of type float, of which nothing says what is black and what white: say so with --range LOW,HIGH, or convert it",
     );
     await refused(greyTiff(32, 1, float)).toThrow("its samples are of type uint");
     await refused(greyTiff(16, 2, float)).toThrow("its samples are of type short");
+  });
+});
+
+describe("bands of a TIFF", () => {
+  const pixels = Uint8Array.of(200, 100, 50, 0, 40, 80, 120, 51); // two pixels of four bands
+  const shown = async (file: Buffer) => ({ colours: await colours(file), samples: (await decode(file)).samples });
+  const rgb = { bands: 4, photometric: 2 };
+  const stored = [
+    [200, 100, 50],
+    [40, 80, 120],
+  ];
+  const spare = (count: number) => ({ bits: 8, spare: count, pages: 1 });
+
+  it("are transparency where it is declared, and else are left out", async () => {
+    const overWhite = [
+      [255, 255, 255],
+      [212, 220, 228],
+    ];
+    expect(await shown(tiff(pixels, { ...rgb, extra: [2] }))).toEqual({ colours: overWhite, samples: undefined });
+    expect(await shown(tiff(pixels, { ...rgb, extra: [0] }))).toEqual({ colours: stored, samples: spare(1) });
+    expect(await shown(tiff(pixels, rgb))).toEqual({ colours: stored, samples: spare(1) });
+    const five = Uint8Array.of(200, 100, 50, 9, 0, 40, 80, 120, 9, 51);
+    const spot = { bands: 5, photometric: 2 };
+    expect(await shown(tiff(five, { ...spot, extra: [0, 2] }))).toEqual({ colours: overWhite, samples: spare(1) });
+    expect(await shown(tiff(five, { ...spot, extra: [0, 0] }))).toEqual({ colours: stored, samples: spare(2) });
+    const grey = Uint8Array.of(200, 0, 40, 255);
+    expect(await colours(tiff(grey, { bands: 2, extra: [0] }))).toEqual([
+      [200, 200, 200],
+      [40, 40, 40],
+    ]);
+    expect(await colours(tiff(grey, { bands: 2, extra: [2] }))).toEqual([
+      [255, 255, 255],
+      [40, 40, 40],
+    ]);
+  });
+
+  it("of 16 bits too, and while an image is reduced", async () => {
+    const wide = new Uint8Array(Uint16Array.from(pixels, (value) => value * 257).buffer);
+    expect(await shown(tiff(wide, { ...rgb, bits: 16, extra: [0] }))).toEqual({
+      colours: stored,
+      samples: { bits: 16, spare: 1, pages: 1 },
+    });
+    const clear = Uint8Array.from({ length: 64 * 4 }, (_, i) => [200, 100, 50, 0][i % 4]!);
+    const { width, height, data } = await decode(tiff(clear, { ...rgb, rows: 8, extra: [0] }), { shortSide: 4 });
+    expect([width, height, ...data.subarray(0, 3)]).toEqual([4, 4, 200, 100, 50]);
+  });
+
+  it("that are no image are counted, in a sentence that says what to do", async () => {
+    const refused = (file: Buffer) => expect(decode(file)).rejects;
+    await refused(tiff(new Uint8Array(26), { bands: 13, extra: Array<number>(12).fill(0) })).toThrow(
+      "it has 13 channels, and does not say which of them are red, green and blue: make an RGB image of three of them",
+    );
+    await refused(tiff(pixels, { photometric: 32803 })).toThrow("it holds what a camera's sensor saw, not an image");
+    await refused(tiff(pixels.subarray(0, 6), { bands: 3, photometric: 6 })).toThrow("YCbCr without JPEG");
+    await refused(tiff(pixels, { photometric: 77 })).toThrow("(photometric interpretation 77): convert it to RGB");
+  });
+
+  it("of several pages: the first, and the number is known", async () => {
+    const first = tiff(Uint8Array.of(1, 2), {});
+    expect((await decode(first)).samples).toBeUndefined();
+    const { data, samples } = await decode(tiff(Uint8Array.of(1, 2), { pages: 3 }));
+    expect([...data.subarray(0, 3), samples]).toEqual([1, 1, 1, { bits: 8, spare: 0, pages: 3 }]);
+  });
+});
+
+describe("a range of values", () => {
+  const grey = async (file: Buffer, range?: readonly [number, number]) => {
+    const { data } = await decode(file, { range });
+    return Array.from({ length: data.length / 3 }, (_, i) => data[3 * i]);
+  };
+  const sixteen = (...values: number[]) => new Uint8Array(Uint16Array.from(values).buffer);
+
+  it("spreads what has more than 8 bits, whatever the format", async () => {
+    const file = tiff(sixteen(0, 1024, 2048, 4095, 9000), { bits: 16 });
+    expect(await grey(file)).toEqual([0, 4, 8, 15, 35]);
+    expect(await grey(file, [0, 4095])).toEqual([0, 64, 128, 255, 255]);
+    expect(await grey(file, [1024, 2048])).toEqual([0, 0, 255, 255, 255]);
+    const rows = Buffer.from([0, 0, 0, 0x04, 0, 0x0f, 0xff]);
+    expect(await grey(png(3, 1, 16, 0, rows), [0, 4095])).toEqual([0, 64, 255]);
+    expect(await grey(png(3, 1, 8, 0, Uint8Array.of(0, 1, 2, 255)), [0, 4095])).toEqual([1, 2, 255]);
+  });
+
+  it("makes samples readable of which nothing says what is white", async () => {
+    const bytes = (values: Float32Array | Int16Array | Int32Array) => new Uint8Array(values.buffer);
+    const floats = tiff(bytes(Float32Array.of(-1, 0, 0.5, 1, NaN)), { bits: 32, sampleFormat: 3 });
+    expect((await grey(floats, [0, 1])).slice(0, 4)).toEqual([0, 0, 127, 255]);
+    const signed = tiff(bytes(Int16Array.of(-1000, 0, 1000)), { bits: 16, sampleFormat: 2 });
+    expect(await grey(signed, [-1000, 1000])).toEqual([0, 127, 255]);
+    await expect(decode(signed)).rejects.toThrow("its samples are of type short");
+  });
+});
+
+describe("whole files of kinds that are not read are not called damaged", () => {
+  const refused = (bytes: Buffer) => expect(readImage(Promise.resolve(bytes), "a.x")).rejects;
+
+  it("TIFF by its compression, its bits and its colours", async () => {
+    const pixels = new Uint8Array(64);
+    for (const [compression, name] of [
+      [50000, "Zstandard"],
+      [34887, "LERC"],
+      [34925, "LZMA"],
+      [33005, "JPEG 2000"],
+      [12345, "number 12345"],
+    ] as const)
+      await refused(tiff(pixels, { compression })).toThrow(
+        `cannot read image a.x: it is compressed in a way that is not read (${name}): save it with LZW, Deflate or no compression`,
+      );
+    await refused(tiff(pixels, { bits: 12 })).toThrow("it has 12 bits a sample: convert it to 8 or 16");
+  });
+
+  it("JPEG by its precision, its process and its channels", async () => {
+    const whole = await noise().jpeg().toBuffer();
+    const frame = whole.indexOf("\xff\xc0", "latin1");
+    const changed = (offset: number, value: number) => {
+      const bytes = Buffer.from(whole);
+      bytes[frame + offset] = value;
+      return bytes;
+    };
+    await refused(changed(4, 12)).toThrow("it has 12 bits a sample, and JPEG of 8 is read: convert it to PNG");
+    await refused(changed(1, 0xc3)).toThrow("it is a lossless JPEG, which is not read");
+    await refused(changed(9, 2)).toThrow("its 2 channels are neither grey nor RGB nor CMYK");
   });
 });

@@ -236,7 +236,7 @@ describe("other files are left to sharp", () => {
 
   it("when they are reduced", async () => {
     const file = await jpeg(200, 150);
-    const { data } = await decode(file, 40);
+    const { data } = await decode(file, { shortSide: 40 });
     const wanted = await sharp(file)
       .resize({ width: 40, height: 40, fit: "outside", withoutEnlargement: true })
       .raw()
