@@ -40,9 +40,6 @@ export const smallImages = {
   graft: { rates: [0.3, 0.3, 1] },
 };
 
-/** Narrower than `smallImages`: with some thousand drawings, epochs are worth more than width (docs/defaults.md). */
-const model = { ...smallImages.model, width: 64, heads: 2 };
-
 /** Drawings to train on. */
 export const trainingDrawings = {
   kind: "emoji" as const,
@@ -51,15 +48,17 @@ export const trainingDrawings = {
   styles: styles.filter((style) => style !== "fluent-emoji-flat"),
 };
 
+// Some minutes are better spent on epochs than on width (docs/defaults.md).
+const narrow = { ...smallImages.model, width: 64, heads: 2 };
 const sizes = {
-  quick: { mim: 4, cl: 1 },
-  standard: { mim: 60, cl: 45 },
-  full: { mim: 240, cl: 180 },
+  quick: { model: narrow, epochs: { mim: 4, cl: 1 } },
+  standard: { model: narrow, epochs: { mim: 60, cl: 45 } },
+  full: { model: smallImages.model, epochs: { mim: 150, cl: 100 } },
 } as const;
 
 export function demo(size: DemoSize, seed: number): RecipeInput {
   const { mim, cl, graft } = smallImages;
-  const epochs = sizes[size];
+  const { model, epochs } = sizes[size];
   return method("layer-grafted", {
     name: `demo-${size}`,
     description:
