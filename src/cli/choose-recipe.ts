@@ -24,16 +24,19 @@ export interface ChosenRecipe {
 
 /** The checked recipe, said in a few lines. Throws one sentence when the options and the images do not go together. */
 export async function chooseRecipe(images: string, options: RecipeOptions, output: Output): Promise<ChosenRecipe> {
-  const said = { ...options, ...imageSettings(options.set), classesAre: "used for evaluation only" };
-  const data = await sourceAt(images, output, said);
-  const source = await openSource(data);
-
   const { recipe: name, init } = options;
   if (init === undefined && options.heads !== undefined)
     throw new Error("--heads says how many heads the encoder in --init has; give --init too");
   if (init === undefined && options.encoder !== undefined)
     throw new Error("--encoder says which encoder of --init is meant; give --init too");
   const start = init === undefined ? undefined : await openStart(init, options);
+  const data = await sourceAt(images, output, {
+    ...options,
+    ...imageSettings(options.set),
+    classesAre: "used for evaluation only",
+    keptRange: start?.range,
+  });
+  const source = await openSource(data);
   const chosenMethod = methodOf(name);
   const chosen = isMethod(name)
     ? await forImages(data, source, name, options, start, output)

@@ -12,6 +12,10 @@ import { evaluateLayers } from "../measure/layers.ts";
 import { type ProtocolName, protocolNames, usual } from "../measure/protocols/index.ts";
 import type { Output } from "./progress.ts";
 import { formatAnalysis, formatEvaluation, formatLayers } from "./table.ts";
+import { rangeOf } from "../data/sources/range.ts";
+import type { SampleRange } from "../data/formats/decode.ts";
+import { encoderHeader } from "../evaluators/encoder.ts";
+import { keptRange } from "./samples.ts";
 
 /** Protocols that fill the table, and the two that fill pages of their own. */
 export const measures = [...protocolNames, "by-layer", "analysis"] as const;
@@ -35,8 +39,9 @@ export async function measure(path: string, output: Output, options: MeasureOpti
   const inTable = wanted.filter((name): name is ProtocolName => protocolNames.some((each) => each === name));
   if (inTable.length > 0) {
     let last: Measured | undefined;
+    const range = rest.data === undefined ? keptRange(path) : rangeOf(rest.data);
     const onScore = (measured: Measured) => {
-      if (isFineTuned(measured.score)) keep(isRun ? path : out, measured, measured.score, output);
+      if (isFineTuned(measured.score)) keep(isRun ? path : out, measured, measured.score, range, output);
       if (measured.score.predictions !== undefined && isBetterToShow(measured, last)) last = measured;
     };
     const evaluation = await evaluate(path, { ...rest, protocols: inTable, onProgress, onScore });
@@ -63,13 +68,14 @@ function keep(
   dir: string | undefined,
   { candidate, task }: Measured,
   { parameters, model, view }: FineTuned,
+  range: SampleRange | undefined,
   output: Output,
 ): void {
   if (dir === undefined) return;
   const path = join(dir, "fine-tuned", `${candidate.name}.safetensors`);
   mkdirSync(dirname(path), { recursive: true });
-  const setup = { model: JSON.stringify(model), view: JSON.stringify(view), encoder: "" };
-  writeWeights(path, parameters, { ...setup, classes: JSON.stringify(task.question!.classes) });
+  const header = encoderHeader({ model, view, range });
+  writeWeights(path, parameters, { ...header, classes: JSON.stringify(task.question!.classes) });
   output.say(`saved ${path}`);
 }
 

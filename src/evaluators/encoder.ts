@@ -70,6 +70,19 @@ export function checkpointSetup(file: string): CheckpointSetup & { sha256: strin
   return { ...setupIn(file, metadata), sha256: metadata["sha256"]! };
 }
 
+/** What a checkpoint's header says of an encoder and of the images it wants; `prefix` stands before its names. */
+export function encoderHeader(
+  { model, view, range }: Pick<Encoder, "model" | "view"> & { readonly range?: SampleRange | undefined },
+  prefix = "",
+): Record<string, string> {
+  return {
+    model: JSON.stringify(model),
+    view: JSON.stringify(view),
+    encoder: prefix,
+    ...(range === undefined ? {} : { range: JSON.stringify(range) }),
+  };
+}
+
 interface CheckpointSetup {
   readonly model: VitConfig;
   readonly view: CenterView;

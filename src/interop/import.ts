@@ -14,6 +14,8 @@ import { type IdentifiedWeights, identify, type Layout, layouts } from "./layout
 import { readMetadata, type WeightsMetadata } from "./metadata.ts";
 import { type NamedWeights, nameWeights } from "./names.ts";
 import { openWeights } from "./weights-file.ts";
+import type { SampleRange } from "../data/formats/decode.ts";
+import { encoderHeader } from "../evaluators/encoder.ts";
 
 type Channels = [number, number, number];
 
@@ -67,6 +69,8 @@ export interface ForeignWeights {
   readonly report: ImportReport;
   /** Whether it is a checkpoint of layergraft, which needs no import. */
   readonly own: boolean;
+  /** Of the images' values, in a checkpoint of layergraft that knows it. */
+  readonly range: SampleRange | undefined;
   /**
    * Writes a checkpoint, for another `imageSize` with resized position embeddings, without the `decoder` if it is not wanted.
    * Throws when the path is taken.
@@ -120,6 +124,7 @@ export async function openForeign(given: string, options: ReadOptions = {}): Pro
       path,
       report,
       own: metadata.own,
+      range: metadata.range,
       async write(target, { imageSize = report.model.imageSize, decoder = true } = {}) {
         if (existsSync(target)) throw new Error(`${target} is there already; choose another --out, or remove it`);
         const model = { ...report.model, imageSize };
@@ -132,9 +137,7 @@ export async function openForeign(given: string, options: ReadOptions = {}): Pro
           tensors.set(name, name.endsWith("pos_embed") ? resizePositions(value, imageSize / model.patchSize) : value);
         }
         writeWeights(target, tensors, {
-          model: JSON.stringify(model),
-          view: JSON.stringify(resized(view, imageSize)),
-          encoder: "",
+          ...encoderHeader({ model, view: resized(view, imageSize), range: metadata.range }),
           layout,
           positions: report.positions,
           ...(decoder && report.decoder !== undefined ? { decoder: JSON.stringify(report.decoder) } : {}),

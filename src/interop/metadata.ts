@@ -5,6 +5,7 @@
 import { basename, dirname, join } from "node:path";
 import * as z from "zod";
 import { type CenterView, viewSpec } from "../data/augmentation/views.ts";
+import type { SampleRange } from "../data/formats/decode.ts";
 import { readJson } from "../run/json.ts";
 import { type Layout, layouts } from "./layouts.ts";
 import { hubNames } from "./weights-folder.ts";
@@ -16,6 +17,8 @@ export interface WeightsMetadata {
   readonly own: boolean;
   readonly heads?: { readonly count: number; readonly from: string };
   readonly decoderHeads?: number | undefined;
+  /** Of the images' values, in a checkpoint of ours. */
+  readonly range?: SampleRange | undefined;
   /** The MLP's activation. */
   readonly activation?: string | undefined;
   readonly layout?: Layout | undefined;
@@ -30,13 +33,14 @@ export interface WeightsMetadata {
 export function readMetadata(path: string, header: ReadonlyMap<string, string>): WeightsMetadata {
   const own = ownSchema.safeParse(Object.fromEntries(header));
   if (!own.success) return { own: false, ...readConfigs(path) };
-  const { model, view, decoder, layout } = own.data;
+  const { model, view, range, decoder, layout } = own.data;
   const from = "the checkpoint says so";
   return {
     own: true,
     heads: { count: model.heads, from },
     decoderHeads: decoder?.decoderHeads,
     layout,
+    range,
     view,
     viewFrom: from,
   };
@@ -62,6 +66,7 @@ const ownSchema = z.object({
   sha256: z.string(),
   model: json(z.object({ heads })),
   view: json(viewSpec.refine((view): view is CenterView => view.kind === "center")),
+  range: json(z.tuple([z.number(), z.number()])).optional(),
   decoder: json(z.object({ decoderHeads: heads })).optional(),
   layout: z.enum(Object.keys(layouts) as Layout[]).optional(),
 });

@@ -123,7 +123,7 @@ const op = {
  * What values take in memory, about, in bytes; and how much of that a pickle may take: `spare`, and beyond it `perByte` for
  * each of its bytes, which a history of training does with.
  */
-const memory = { value: 8, number: 16, text: 40, list: 100, dictionary: 250, memo: 80, spare: 2 ** 27, perByte: 8 };
+const memory = { value: 8, number: 16, text: 40, list: 100, dictionary: 250, memo: 88, spare: 2 ** 27, perByte: 10 };
 
 const limits = { integerBytes: 255, nameLetters: 1000 };
 
@@ -301,6 +301,11 @@ export function readPickle(
     );
     stack.push(value);
   };
+  /** Pushes what is there already. */
+  const again = (value: PickleValue) => {
+    spend(memory.value);
+    stack.push(value);
+  };
   const pushList = (items: PickleValue[]) => {
     spend(memory.list);
     stack.push(items);
@@ -322,7 +327,7 @@ export function readPickle(
     [op.MARK]: () => marks.push(stack.length),
     [op.POP]: pop,
     [op.POP_MARK]: marked,
-    [op.DUP]: () => push(top()),
+    [op.DUP]: () => again(top()),
     [op.NONE]: () => push(null),
     [op.NEWTRUE]: () => push(true),
     [op.NEWFALSE]: () => push(false),
@@ -362,8 +367,8 @@ export function readPickle(
     [op.BINPUT]: () => store(u8()),
     [op.LONG_BINPUT]: () => store(u32()),
     [op.MEMOIZE]: () => store(memo.size),
-    [op.BINGET]: () => push(recall(u8())),
-    [op.LONG_BINGET]: () => push(recall(u32())),
+    [op.BINGET]: () => again(recall(u8())),
+    [op.LONG_BINGET]: () => again(recall(u32())),
     [op.GLOBAL]: () => push(named(line(), line())),
     [op.STACK_GLOBAL]: () => push(named(...(last(2) as [PickleValue, PickleValue]))),
     [op.REDUCE]: () => push(call(...(last(2) as [PickleValue, PickleValue]))),

@@ -54,6 +54,8 @@ export async function openTorchFile(path: string): Promise<TorchFile> {
       throw new Error(
         `${path} is a tar archive: open its content, or, if PyTorch before 0.1.10 wrote it, save it again with a newer one`,
       );
+    const other = otherFiles.find(([start]) => begins(start))?.[1];
+    if (other !== undefined) throw new Error(`${path} is ${other}`);
     const first = shown(new TextDecoder().decode(head.subarray(0, 20)));
     throw new Error(`${path} is not a file of torch.save: it ${size === 0 ? "is empty" : `begins with "${first}"`}`);
   } catch (error) {
@@ -61,6 +63,17 @@ export async function openTorchFile(path: string): Promise<TorchFile> {
     throw error;
   }
 }
+
+/** Files of other kinds that people have in hand, by how they begin. */
+const otherFiles = [
+  ["\x1f\x8b", "compressed with gzip: unpack it first"],
+  ["BZh", "compressed with bzip2: unpack it first"],
+  ["\xfd7zXZ", "compressed with xz: unpack it first"],
+  ["\x28\xb5\x2f\xfd", "compressed with Zstandard: unpack it first"],
+  ["\x89HDF", "an HDF5 file, as Keras and TensorFlow write, and not a checkpoint of PyTorch"],
+  ["GGUF", "a GGUF file, of which the numbers are quantised: get the model's safetensors"],
+  ["\x93NUMPY", "an array of NumPy, not a checkpoint"],
+] as const;
 
 interface Source {
   readonly path: string;
@@ -86,6 +99,10 @@ async function readArchive({ path, size, readAt }: Source): Promise<TorchValue> 
     readAt(bytes, start);
     return bytes;
   };
+  if (!entries.has("data.pkl") && [...entries.keys()].some((name) => name.endsWith(".npy")))
+    throw fail(
+      "is an archive of NumPy arrays (.npz), as codes for JAX write, and not a checkpoint of PyTorch: load it in Python (timm can) and save the model's state_dict()",
+    );
   if (!entries.has("data.pkl")) throw fail("is a zip archive without data.pkl, so torch.save did not write it");
   if (entries.has("byteorder") && new TextDecoder().decode(content("byteorder")) !== "little")
     throw fail("was written on a big-endian machine; only little-endian numbers can be read");

@@ -68,34 +68,43 @@ async function openFile(path: string): Promise<WeightsFile> {
 /** The state dict that training codes have trained comes first, and averages of it, such as timm's, after it. */
 export const usualPlaces = ["state_dict", "model", "module", ""];
 
+type Container = ReadonlyMap<string | number, TorchValue> | readonly TorchValue[];
+
+/** Models, optimizers and the like may be in a list; longer ones are of something else. */
+const mostModels = 100;
+
 /** Dictionaries below this level are no state dicts. VISSL has its four levels deep. */
 const mostLevels = 5;
 
 function contentOf(path: string, root: TorchValue): Pick<WeightsFile, "stateDicts" | "metadata" | "notRead"> {
-  if (!(root instanceof Map)) throw new Error(`${path} holds ${whatItIs(root)}, not a state dict`);
+  if (!(root instanceof Map || Array.isArray(root)))
+    throw new Error(`${path} holds ${whatItIs(root)}, not a state dict`);
   const stateDicts: StateDict[] = [];
-  const look = (dict: ReadonlyMap<string | number, TorchValue>, place: string, level: number) => {
-    const { tensors, unread } = entriesOf(dict);
-    if (tensors.size > 0) stateDicts.push({ place, tensors, unread });
-    if (level < mostLevels)
-      for (const [key, value] of dict)
-        if (value instanceof Map && key !== "optimizer")
+  const look = (dict: Container, place: string, level: number) => {
+    if (dict instanceof Map) {
+      const { tensors, unread } = entriesOf(dict);
+      if (tensors.size > 0) stateDicts.push({ place, tensors, unread });
+    }
+    if (level < mostLevels && !(Array.isArray(dict) && dict.length > mostModels))
+      for (const [key, value] of dict.entries())
+        if ((value instanceof Map || Array.isArray(value)) && key !== "optimizer")
           look(value, place === "" ? String(key) : `${place}.${key}`, level + 1);
   };
   look(root, "", 0);
   const notRead = unreadIn(root);
   if (stateDicts.length === 0) {
     const keys = [...root.keys()].slice(0, 8).map((key) => shown(String(key)));
+    const what = Array.isArray(root) ? `it is ${whatItIs(root)}` : `it has ${keys.join(", ")}`;
     const objects = notRead.length === 0 ? "" : `; not read: ${notRead.slice(0, 3).join(", ")}`;
     throw new Error(
-      `${path} has no state dict: nowhere in it are tensors by name (it has ${keys.join(", ")}${objects}). ` +
+      `${path} has no state dict: nowhere in it are tensors by name (${what}${objects}). ` +
         "In Python, save model.state_dict()",
     );
   }
   const rank = ({ place }: StateDict) =>
     (usualPlaces.indexOf(place) + usualPlaces.length + 1) % (usualPlaces.length + 1);
   stateDicts.sort((a, b) => rank(a) - rank(b));
-  return { stateDicts, metadata: metadataOf(root), notRead };
+  return { stateDicts, metadata: root instanceof Map ? metadataOf(root) : new Map(), notRead };
 }
 
 /** What a wrapper of PyTorch puts in front of the names of the module in it: torch.compile, FSDP, checkpointed blocks. */

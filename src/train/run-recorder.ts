@@ -1,5 +1,6 @@
 /** The recorder of a run folder: checkpoints, metrics, notes, and events for whoever watches. */
 import { rangeOf } from "../data/sources/range.ts";
+import { encoderHeader } from "../evaluators/encoder.ts";
 import type { Skipped } from "../data/batches/bad.ts";
 import { latestCheckpoint, pruneCheckpoints, readCheckpoint, saveCheckpoint } from "../run/checkpoint.ts";
 import { readFinish } from "../run/finish.ts";
@@ -203,12 +204,5 @@ function secondsSince(from: number): (step: number) => number {
 /** What a reader of the checkpoint alone needs in order to use the encoder, or to go on with what was trained beside it. */
 function checkpointMetadata({ model, objective, evaluationView, data }: ResolvedStage): Record<string, string> {
   const { encoder, metadata } = objective;
-  const range = rangeOf(data.source);
-  return {
-    model: JSON.stringify(model),
-    encoder,
-    view: JSON.stringify(evaluationView),
-    ...(range === undefined ? {} : { range: JSON.stringify(range) }),
-    ...metadata,
-  };
+  return { ...encoderHeader({ model, view: evaluationView, range: rangeOf(data.source) }, encoder), ...metadata };
 }

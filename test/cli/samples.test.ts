@@ -8,6 +8,7 @@ import { openSource } from "../../src/data/sources/open.ts";
 import { inRange, rangeOf } from "../../src/data/sources/range.ts";
 import { readWeights, writeWeights } from "../../src/run/checkpoint.ts";
 import { importWeights } from "../../src/interop/import.ts";
+import { exportEncoder } from "../../src/interop/export/export.ts";
 import { embedImages } from "../../src/interop/embed.ts";
 import { loadEncoder } from "../../src/evaluators/encoder.ts";
 import { tiff, type TiffOptions } from "../data/formats/tiff-file.ts";
@@ -81,6 +82,14 @@ it("a checkpoint that knows its range reads later images with it, unless another
   const { rows: embedded } = await encoder.embed([join(deep.path, "0.tif")]);
   await encoder.release();
   expect([...embedded]).toEqual(wanted.slice(0, embedded.length));
+
+  // and so does what is made of it
+  const copy = join(dir, "copy.safetensors");
+  await importWeights(ranged, { out: copy });
+  expect(readWeights(copy).metadata["range"]).toBe("[0,4080]");
+  const exported = join(dir, "exported.safetensors");
+  await exportEncoder(ranged, { to: "safetensors", out: exported });
+  expect(readWeights(exported).metadata["range"]).toBe("[0,4080]");
 
   const out = join(dir, "f.npy");
   const { code, stdout } = await layergraft(["embed", ranged, deep.path, "--out", out, "--threads", "1"]);

@@ -288,6 +288,11 @@ describe("archives", () => {
       write.zip([{ name: "x/y", content: data }]),
       "is a zip archive without data.pkl, so torch.save did not write it",
     ],
+    [
+      "of NumPy's arrays",
+      write.zip([{ name: "Transformer/posembed.npy", content: data }]),
+      /^is an archive of NumPy arrays \(\.npz\)/,
+    ],
     ["without the storage", write.archive(good), "has no entry for storage 0"],
     [
       "with a storage cut short",
@@ -448,6 +453,12 @@ it.each<[string, Uint8Array, string]>([
     "a tar archive",
     Buffer.alloc(1024).fill("ustar", 257, 262),
     "is a tar archive: open its content, or, if PyTorch before 0.1.10 wrote it, save it again with a newer one",
+  ],
+  ["gzip", Buffer.from("\x1f\x8b\x08", "latin1"), "is compressed with gzip: unpack it first"],
+  [
+    "HDF5",
+    Buffer.from("\x89HDF\r\n", "latin1"),
+    "is an HDF5 file, as Keras and TensorFlow write, and not a checkpoint of PyTorch",
   ],
 ])("%s is refused", async (_, bytes, why) => {
   expect(await refusal(bytes)).toBe(why);

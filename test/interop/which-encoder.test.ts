@@ -115,6 +115,17 @@ describe("of several encoders", () => {
   });
 });
 
+it("lists are looked through, where they are short", async () => {
+  const path = join(temporaryFolder(), "x.pth");
+  const save = (root: Buffer) => writeFileSync(path, write.archive(pickle(root), { 0: Buffer.alloc(4 * 4096) }));
+  save(write.tuple(dict(vit("module.")), dict({ epoch: whole(3) })));
+  expect((await reportOn(path)).encoder).toBe("0.module");
+  save(dict({ models: write.list(dict(vit()), "N") }));
+  expect((await reportOn(path)).encoder).toBe("models.0");
+  save(write.list(whole(1), whole(2)));
+  await expect(reportOn(path)).rejects.toThrow("nowhere in it are tensors by name (it is a list of 2)");
+});
+
 it("objects beside the weights are listed, once a kind", async () => {
   const filter = name("__main__", "exclude_bias");
   const tree = {

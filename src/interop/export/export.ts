@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import type { DeviceOptions } from "../../backend/device.ts";
 import type { SourceInput } from "../../data/sources/open.ts";
-import { encoderParameters, readEncoder, type SavedEncoder } from "../../evaluators/encoder.ts";
+import { encoderHeader, encoderParameters, readEncoder, type SavedEncoder } from "../../evaluators/encoder.ts";
 import { writeFileAtomic } from "../../run/atomic.ts";
 import { writeWeights } from "../../run/checkpoint.ts";
 import { type TrainedHead, trainHead } from "./head.ts";
@@ -66,9 +66,13 @@ export async function exportEncoder(path: string, options: ExportOptions): Promi
 }
 
 /** The encoder alone under timm's names; the header keeps what `loadEncoder` needs. */
-export function writeTimm(path: string, { model, view, parameters }: Exportable, origin: string): void {
-  const setup = { model: JSON.stringify(model), view: JSON.stringify(view), encoder: "" };
-  writeWeights(path, encoderParameters(model, parameters), { format: "pt", ...setup, origin });
+export function writeTimm(
+  path: string,
+  { model, view, range, parameters }: Exportable & Pick<Partial<SavedEncoder>, "range">,
+  origin: string,
+): void {
+  const header = encoderHeader({ model, view, range });
+  writeWeights(path, encoderParameters(model, parameters), { format: "pt", ...header, origin });
 }
 
 function refuseForWeights({ classes, attention = false, dtype = "fp32" }: ExportOptions) {
