@@ -195,7 +195,7 @@ const medium = { width: 192, depth: 12, heads: 3 };
 
 /** All of their pixels, in many patches or in few. */
 function forThumbnails(shortSide: number): readonly VitConfig[] {
-  const [imageSize, fine] = [80, shortSide <= 40 ? 4 : 8];
+  const [imageSize, fine] = [80, shortSide < 64 ? 4 : 8];
   return [
     { imageSize, patchSize: fine, ...medium },
     { imageSize, patchSize: fine, ...small },

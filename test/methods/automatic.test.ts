@@ -12,6 +12,7 @@ describe("automatic", () => {
     ["thumbnails, a night", 27_000, 64, 10, { imageSize: 64, patchSize: 8, width: 192 }],
     ["tiny images, five minutes", 5000, 32, 0.08, { imageSize: 32, patchSize: 8, width: 96 }],
     ["tiny images, an hour", 5000, 32, 1, { imageSize: 32, patchSize: 4, width: 96 }],
+    ["small images in no fewer than sixteen patches", 200, 48, 1, { imageSize: 48, patchSize: 8, width: 64 }],
     ["photos, two minutes", 5000, 500, 0.03, { imageSize: 64, patchSize: 16, width: 64 }],
     ["photos, an hour", 5000, 500, 1, { imageSize: 128, patchSize: 16, width: 96 }],
     ["photos, a night", 5000, 500, 10, { imageSize: 160, patchSize: 16, width: 192 }],
