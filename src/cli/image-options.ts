@@ -2,8 +2,7 @@
 import { resolve } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import type { SampleRange } from "../data/formats/decode.ts";
-import { kinds } from "../data/sources/kinds.ts";
-import type { SourceInput } from "../data/sources/open.ts";
+import { hasOption, type SourceInput } from "../data/sources/open.ts";
 import type { Setting } from "./options.ts";
 
 export interface ImageOptions {
@@ -70,12 +69,11 @@ export function imageSettings(settings: readonly Setting[] = []): ImageOptions {
 
 /** The description of the images with the options. Throws one sentence when one of them is not for such images. */
 export function applyImageOptions(spec: SourceInput, images: string, options: ImageOptions): SourceInput {
-  const { shape } = kinds.find(({ schema }) => schema.shape.kind.value === spec.kind)!.schema;
   const changes = imageOptionNames.flatMap((name) => {
     const value = options[name];
     if (value === undefined) return [];
     const { flag, key, of } = imageOptions[name];
-    if (!Object.hasOwn(shape, key)) throw new Error(`${flag} is for ${of}, and ${images} is none; leave it out`);
+    if (!hasOption(spec, key)) throw new Error(`${flag} is for ${of}, and ${images} is none; leave it out`);
     return [[key, name === "root" ? resolve(String(value)) : value]];
   });
   return { ...spec, ...(Object.fromEntries(changes) as object) };

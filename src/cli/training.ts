@@ -1,5 +1,6 @@
 /** What the training commands share: run, watch for Ctrl-C, evaluate, report. */
 import { resolve } from "node:path";
+import { totalSeconds } from "../cost/estimate.ts";
 import type { Device } from "../backend/device.ts";
 import { launched } from "../collective/launch.ts";
 import { drawPictures } from "../measure/pictures.ts";
@@ -51,12 +52,11 @@ function describeEstimate(event: Extract<TrainEvent, { kind: "estimate" }>): str
       `  ${stage.padEnd(4)} ${steps.toLocaleString("en")} steps of ${secondsPerStep < 1 ? `${Math.round(1000 * secondsPerStep)} ms` : `${secondsPerStep.toFixed(1)} s`}, ` +
       `about ${duration(steps * secondsPerStep)}; ${(trainable / 1e6).toFixed(1)} M numbers are trained`,
   );
-  const total = event.stages.reduce((sum, { steps, secondsPerStep }) => sum + steps * secondsPerStep, 0);
   const { size } = launched() ?? { size: 1 };
   return [
     "estimate, from a few measured steps of each stage:",
     ...lines,
-    `  in all about ${duration(total)} and ${(event.bytes / 2 ** 30).toFixed(1)} GiB of memory` +
+    `  in all about ${duration(totalSeconds(event.stages))} and ${(event.bytes / 2 ** 30).toFixed(1)} GiB of memory` +
       (size > 1 ? ` for each of ${size} processes; what they say to each other comes on top` : ""),
   ].join("\n");
 }

@@ -3,7 +3,7 @@ import { type Adapter, findAdapter } from "../backend/adapter.ts";
 import type { Device } from "../backend/device.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import { apart } from "./apart.ts";
-import type { Estimate } from "./estimate.ts";
+import { type Estimate, totalSeconds } from "./estimate.ts";
 
 export interface DeviceChoice {
   readonly device: Device;
@@ -23,7 +23,7 @@ export async function chooseDevice(recipe: Recipe, found?: Adapter): Promise<Dev
   if ("reason" in adapter || adapter.isSoftware) return { device: "cpu", adapter, seconds: {} };
   const timed = async (device: Device) => {
     const { stages } = await apart<Estimate>({ recipe: { ...recipe, device } }, `the timing of steps on ${device}`);
-    return stages.reduce((sum, { steps, secondsPerStep }) => sum + steps * secondsPerStep, 0);
+    return totalSeconds(stages);
   };
   const cpu = await timed("cpu");
   try {

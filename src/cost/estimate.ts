@@ -55,6 +55,11 @@ export async function estimate(all: readonly ResolvedStage[], done = 0, collecti
   return { stages, bytes: most + decoded };
 }
 
+/** Of all these stages. */
+export function totalSeconds(stages: readonly StageEstimate[]): number {
+  return stages.reduce((sum, { steps, secondsPerStep }) => sum + steps * secondsPerStep, 0);
+}
+
 /** A rough size of one decoded image, bytes. */
 function decodedBytes({ data: { source }, model }: ResolvedStage): number {
   const side = kindOf(source).imageSize?.(source) ?? 4 * model.imageSize;

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import * as z from "zod";
+import { isRunFolder } from "../data/run-marker.ts";
 import { readJson } from "../run/json.ts";
 import { shown } from "../tensor/text.ts";
 
@@ -26,8 +27,7 @@ export function fileOf(path: string): string {
   const names = readdirSync(path).sort();
   const known = hubNames.find((name) => names.includes(name));
   if (known !== undefined) return join(path, known);
-  if (names.includes("recipe.json") && names.includes("checkpoints"))
-    throw new Error(`${path} is a run folder; give a checkpoint in ${join(path, "checkpoints")}`);
+  if (isRunFolder(names)) throw new Error(`${path} is a run folder; give a checkpoint in ${join(path, "checkpoints")}`);
   const indices = names.filter((name) => name.endsWith(".index.json"));
   const found = [...indices, ...names.filter((name) => isWeights(name) && !part.test(name))];
   if (found.length === 1) return join(path, found[0]!);

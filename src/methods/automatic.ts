@@ -17,7 +17,7 @@ export interface AutomaticOptions {
   readonly images: number;
   /** Typical shorter side of an image, pixels. */
   readonly shortSide: number;
-  /** Name of a preset, or the model of weights at hand; default: chosen from the number and the size of the images. */
+  /** Name of a preset, or the model of weights at hand; default: chosen for the images and the time. */
   readonly model?: string | VitConfig;
   readonly imageSize?: number;
   readonly patchSize?: number;

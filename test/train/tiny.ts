@@ -9,6 +9,7 @@ import { stages } from "../../src/optim/groups.ts";
 import { createRun, openRun } from "../../src/run/folder.ts";
 import { locked } from "../../src/run/lock.ts";
 import { readMetrics } from "../../src/run/metrics.ts";
+import { keepImages } from "../../src/train/images.ts";
 import { train } from "../../src/train/loop.ts";
 import type { TrainEvent } from "../../src/train/events.ts";
 import { defineRecipe, type RecipeInput } from "../../src/recipe/recipe.ts";
@@ -95,6 +96,7 @@ export async function trainHere(input: RecipeInput, until?: (event: TrainEvent) 
   const out = join(temporary(), "run");
   const recipe = defineRecipe(input);
   createRun(out, { recipe, environment });
+  await keepImages(out, recipe);
   let stop = false;
   const emit = (event: TrainEvent) => void (stop ||= until?.(event) ?? false);
   await train(out, recipe, { resume: false, emit, stopRequested: () => stop });

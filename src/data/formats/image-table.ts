@@ -160,9 +160,11 @@ function fieldsOf(row: string, delimiter: Delimiter): string[] | undefined {
   const fields: string[] = [];
   for (let at = 0; at <= row.length;) {
     const quote = /^ *"/.exec(row.slice(at, at + 100))?.[0];
+    let field: string | undefined;
+    let end = at;
     if (quote !== undefined) {
-      let end = at + quote.length;
-      let field = "";
+      field = "";
+      end += quote.length;
       for (;;) {
         const close = row.indexOf('"', end);
         if (close === -1) return undefined;
@@ -172,16 +174,11 @@ function fieldsOf(row: string, delimiter: Delimiter): string[] | undefined {
         field += '"';
         end++;
       }
-      const next = row.indexOf(delimiter, end);
-      fields.push(trimmed(field));
-      if (next === -1) return fields;
-      at = next + 1;
-    } else {
-      const next = row.indexOf(delimiter, at);
-      fields.push(trimmed(row.slice(at, next === -1 ? undefined : next)));
-      if (next === -1) return fields;
-      at = next + 1;
     }
+    const next = row.indexOf(delimiter, end);
+    fields.push(trimmed(field ?? row.slice(at, next === -1 ? undefined : next)));
+    if (next === -1) return fields;
+    at = next + 1;
   }
   return fields;
 }

@@ -1,5 +1,5 @@
 /** The lines of a text file, as bytes: names of files need not be text. */
-import { isUtf8 } from "node:buffer";
+import { decodedName } from "./names.ts";
 
 /**
  * A line. `bytes` has a character for each byte, so that no byte is lost: commas, quotes and spaces are where they are in
@@ -44,9 +44,7 @@ const space = " \t\r\f\v";
 
 /** The text that bytes are: UTF-8, else Latin-1, so that different ones stay different. */
 export function textOf(bytes: string): string {
-  if (!/[\x80-\xff]/.test(bytes)) return bytes;
-  const buffer = Buffer.from(bytes, "latin1");
-  return isUtf8(buffer) ? buffer.toString() : bytes;
+  return /[\x80-\xff]/.test(bytes) ? decodedName(Buffer.from(bytes, "latin1")) : bytes;
 }
 
 /** As UTF-8, or bytes of which nothing is known. */

@@ -1,11 +1,13 @@
 /** Image files that something else names by their paths: a list, a column of a table. */
 import { isUtf8 } from "node:buffer";
-import { access, readdir, readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { type DecodeOptions, readImage } from "../formats/decode.ts";
 import { isImageName } from "../formats/image-format.ts";
+import { decodedName } from "../formats/names.ts";
 import { shown } from "../../tensor/text.ts";
 import type { DecodeHint, Pixels } from "../source.ts";
+import { isThere } from "./spelling.ts";
 
 /** An image's path as it is written down: bytes, that need not be text. */
 export type PathName = Uint8Array;
@@ -51,7 +53,7 @@ function spellings(name: PathName): Buffer[] {
   const bytes = Buffer.from(name.buffer, name.byteOffset, name.length);
   const slashes = sep === "/" && bytes.includes("\\") ? [replaceSlashes(bytes)] : [];
   return [bytes, ...slashes].flatMap((each) => {
-    const text = isUtf8(each) ? each.toString() : each.toString("latin1");
+    const text = decodedName(each);
     return [each, ...[text, text.normalize("NFC"), text.normalize("NFD")].map((form) => Buffer.from(form))];
   });
 }
@@ -63,13 +65,6 @@ function replaceSlashes(bytes: Buffer): Buffer {
 function placeOf(folder: string, name: PathName): Buffer {
   const text = (bytes: Uint8Array) => Buffer.from(bytes).toString("latin1"); // a character a byte
   return Buffer.from(resolve(text(Buffer.from(folder)), text(name)), "latin1");
-}
-
-function isThere(path: string | Buffer): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** Images that are looked for before anything is done with all. */

@@ -34,6 +34,11 @@ export function kindOf({ kind }: Pick<SourceInput, "kind">): KindOf {
   throw new Error(`there is no kind of source ${kind}; available: ${names.join(", ")}`);
 }
 
+/** Whether sources of this kind have an option of that name. */
+export function hasOption({ kind }: Pick<SourceInput, "kind">, name: string): boolean {
+  return Object.hasOwn(kinds.find(({ schema }) => schema.shape.kind.value === kind)?.schema.shape ?? {}, name);
+}
+
 /**
  * Opens a source. With the `index` of its images (see `indexOf`) no file is looked at; without, those kinds that have one
  * find or build it. Throws one sentence when the description is wrong or there are no images.

@@ -28,7 +28,7 @@ export function isSystemFolder(name: string): boolean {
 }
 
 /** Whether a name begins with a dot; `.` and `..` in paths are no names. */
-export function isDotted(name: string): boolean {
+function isDotted(name: string): boolean {
   return name.startsWith(".") && name !== "." && name !== "..";
 }
 

@@ -23,6 +23,6 @@ export async function asSpelled(path: string): Promise<string> {
   return spelled;
 }
 
-async function isThere(path: string): Promise<boolean> {
+export async function isThere(path: string | Buffer): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
