@@ -366,7 +366,7 @@ describe("models in folders and in several files", () => {
     await expect(openForeign(dir)).rejects.toThrow(
       `${dir} is a folder of 2 files of weights (a.safetensors, b.pth); give one of them`,
     );
-    const run = folder({ "recipe.json": () => false, checkpoints: () => false });
+    const run = folder({ "recipe.json": () => false, "environment.json": () => false, checkpoints: () => false });
     await expect(openForeign(run)).rejects.toThrow(`is a run folder; give a checkpoint in ${join(run, "checkpoints")}`);
   });
 });
